@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// The end of a channel, from either side, and what can be read of it at any time.
+
+extension ChannelCore {
+    /// Accepts nothing more; what is in is still received, then the end or `failure`. The first close counts.
+    @usableFromInline
+    func finish(failure: (any Error)?) {
+        withState { state, effects in
+            guard state.closure == .open else { return }
+            state.closure = .finished
+            state.failure = failure
+            close(&state, &effects, senders: .finished)
+        }
+    }
+
+    /// Accepts nothing more and drops what is in; receivers get the end.
+    @usableFromInline
+    func abandon() {
+        withState { state, effects in
+            guard state.closure != .abandoned else { return }
+            // An error given by the producers stays what later receives get.
+            state.closure = .abandoned
+            close(&state, &effects, senders: .abandoned) { state, effects in
+                while let node = state.spill.popFirst() {
+                    state.counters.besideRing += 1
+                    noteUndelivered(node, &state, &effects)
+                }
+                state.debt = claimed(state)
+            }
+        }
+    }
+
+    private func close(
+        _ state: inout ChannelState, _ effects: inout ChannelEffects, senders verdict: Verdict,
+        dropping: (inout ChannelState, inout ChannelEffects) -> Void = { _, _ in }
+    ) {
+        gate(&state)
+        state.tailFlags |= RingWord.closed
+        _ = ring.tail.fetchOrAcquiringAndReleasing(RingWord.closed)
+        while let sender = state.senders.first { unlink(sender, &state, &effects, verdict: verdict) }
+        dropping(&state, &effects)
+        pump(&state, &effects, thorough: true)
+        settle(&state)
+    }
+
+    /// Nobody is left: hands what is still in to the hook. No lock is needed, no operation can be under way.
+    func discardAll() {
+        state.withLock { state in
+            let reason = Rejection.abandoned
+            gate(&state)
+            while claimed(state) > 0 {
+                assert(isHeadPublished(state), "an operation outlived its channel")
+                let slot = ring.slot(state.head, stride: layout.stride)
+                state.head = ring.geometry.next(state.head)
+                PlainAccess.read(slot + layout.elementOffset)
+                discard(slot + layout.elementOffset, reason)
+            }
+            while let node = state.spill.popFirst() {
+                discard(node.payload(layout), reason)
+                node.deallocate(payload: layout)
+            }
+        }
+    }
+
+    // MARK: Readings
+
+    /// The error the channel was finished with.
+    @usableFromInline var failure: (any Error)? { state.withLock { $0.failure } }
+
+    @usableFromInline var isClosed: Bool { ring.tail.loadAcquiring() & RingWord.closed != 0 }
+
+    /// Elements sent and not yet received, 0...capacity: of one instant, unless positions move faster than they can be
+    /// read; then the lock holds them still.
+    @usableFromInline var count: Int {
+        for _ in 0..<8 {
+            let head = ring.head.loadAcquiring()
+            let tail = ring.tail.loadAcquiring()
+            guard (head | tail) & RingWord.gate == 0 else { break }
+            if ring.head.loadAcquiring() == head {
+                return ring.geometry.distance(tail: tail & RingWord.position, head: head)
+            }
+        }
+        return withState { state, _ in
+            gate(&state)
+            defer { settle(&state) }
+            return logicalCount(state)
+        }
+    }
+
+    /// Everything that can be read, of one instant.
+    func snapshot() -> ChannelSnapshot {
+        withState { state, _ in
+            gate(&state)
+            defer { settle(&state) }
+            let depth = logicalCount(state)
+            let counters = state.counters
+            let evictions = counters.evicted + counters.abandoned
+            // Evictions owed are dropped already, as far as anybody can tell.
+            let owed = UInt64(state.debt)
+            state.counters.peakDepth = max(counters.peakDepth, depth)
+            return ChannelSnapshot(
+                capacity: capacity,
+                depth: depth,
+                peakDepth: state.counters.peakDepth,
+                sent: sendOrdinal(state) &+ counters.besideRing,
+                received: receiveOrdinal(state) &+ counters.besideRing &- evictions,
+                droppedNewest: counters.droppedNewest,
+                evicted: counters.evicted &+ (state.closure == .abandoned ? 0 : owed),
+                abandoned: counters.abandoned &+ (state.closure == .abandoned ? owed : 0),
+                refused: ring.refusals.loadRelaxed(),
+                sendsTimedOut: counters.sendsTimedOut,
+                sendsCancelled: counters.sendsCancelled,
+                receivesTimedOut: counters.receivesTimedOut,
+                receivesCancelled: counters.receivesCancelled,
+                waitingSenders: state.senders.count,
+                waitingReceivers: state.receivers.count,
+                sendsParked: counters.sendsParked,
+                receivesParked: counters.receivesParked,
+                isClosed: state.closure != .open)
+        }
+    }
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// Where elements and waiters meet: the gate, the pump and the opening of the gate. All under the lock.
+//
+// ## Why a sleeper is never forgotten
+// The dangerous race: a sender claims a slot by the fast path, a receiver finds nothing and goes to sleep, the sender
+// publishes and never looks. Closing the gate is an atomic OR on both words, and it returns the positions at that
+// moment: a claim made before is in the position that the OR returned, a claim tried after fails on the flag. So with
+// the gate closed tail - head is exact, and the receiver sleeps only on an exact zero; if a slot is claimed but not
+// yet published it stays queued and polls. Nothing needs to be read again after publishing, so the fast path pays
+// nothing.
+//
+// ## Every transition that frees room or supplies an element
+// a locked send or receive, a cancelled, timed-out or closed waiter, an eviction, finish, a steward that runs: each
+// ends in `pump`, the one place that promotes waiters, and in `settle`, the one place that opens the gate.
+
+extension ChannelCore {
+    // MARK: The gate
+
+    /// Closes the gate: from here on positions move only under the lock.
+    func gate(_ state: inout ChannelState) {
+        guard !state.isGated else { return }
+        state.isGated = true
+        state.tail = ring.tail.fetchOrAcquiringAndReleasing(RingWord.gate) & RingWord.position
+        state.head = ring.head.fetchOrAcquiringAndReleasing(RingWord.gate) & RingWord.position
+    }
+
+    /// Opens the gate if nothing needs it: nothing waits without a steward, and no element is outside the ring.
+    func settle(_ state: inout ChannelState) {
+        guard state.isGated, decide(state.spill.isEmpty), decide(state.debt == 0) else { return }
+        guard mayPassSenders(state), mayPassReceivers(state) else { return }
+        setTailLimit(state)
+        setHeadLimit(state)
+        state.isGated = false
+        // AND, not a store of the remembered word: that would lose what the flags have become.
+        _ = ring.tail.fetchAndAcquiringAndReleasing(~RingWord.gate)
+        _ = ring.head.fetchAndAcquiringAndReleasing(~RingWord.gate)
+    }
+
+    // MARK: Counting
+
+    /// Claimed slots; exact while the gate is closed.
+    func claimed(_ state: borrowing ChannelState) -> Int {
+        ring.geometry.distance(tail: state.tail, head: state.head)
+    }
+
+    /// The elements that count against the capacity; exact while the gate is closed.
+    func logicalCount(_ state: borrowing ChannelState) -> Int {
+        claimed(state) - state.debt + state.spill.count
+    }
+
+    func hasRoom(_ state: borrowing ChannelState) -> Bool {
+        decide(logicalCount(state) < capacity)
+    }
+
+    /// How many elements have been taken over so far; exact while the gate is closed.
+    func sendOrdinal(_ state: borrowing ChannelState) -> UInt64 {
+        ring.geometry.ordinal(state.tail) &+ UInt64(state.spill.count)
+    }
+
+    func receiveOrdinal(_ state: borrowing ChannelState) -> UInt64 {
+        ring.geometry.ordinal(state.head)
+    }
+
+    // MARK: Who may pass whom
+
+    /// Whether a newcomer may send although others wait to; the bound of `Fairness` is here.
+    func mayPassSenders(_ state: borrowing ChannelState) -> Bool {
+        guard let first = state.senders.first else { return true }
+        return state.hasSenderSteward && decide(sendOrdinal(state) < passLimit(first))
+    }
+
+    /// Whether a newcomer may receive although others wait to.
+    func mayPassReceivers(_ state: borrowing ChannelState) -> Bool {
+        guard let first = state.receivers.first else { return true }
+        return state.hasReceiverSteward && decide(receiveOrdinal(state) < passLimit(first))
+    }
+
+    private func passLimit(_ waiter: WaiterRef) -> UInt64 {
+        let (sum, overflow) = waiter.pointer.pointee.ordinal.addingReportingOverflow(bypass)
+        return overflow ? .max : sum
+    }
+
+    private func setTailLimit(_ state: borrowing ChannelState) {
+        var limit = state.tailYield
+        if let first = state.senders.first { limit = min(limit, ring.geometry.word(ordinal: passLimit(first))) }
+        ring.tailLimit.storeRelaxed(limit)
+    }
+
+    private func setHeadLimit(_ state: borrowing ChannelState) {
+        var limit = state.headYield
+        if let first = state.receivers.first { limit = min(limit, ring.geometry.word(ordinal: passLimit(first))) }
+        ring.headLimit.storeRelaxed(limit)
+    }
+
+    /// Whether a sender has used up the cooperative budget; if so, starts the next one.
+    func spendTailBudget(_ state: inout ChannelState) -> Bool {
+        let word = ring.tail.loadRelaxed() & RingWord.position
+        guard word >= state.tailYield else { return false }
+        state.tailYield = ring.geometry.word(ordinal: ring.geometry.ordinal(word) &+ Self.yieldInterval)
+        setTailLimit(state)
+        return true
+    }
+
+    /// Whether a receiver has used up the cooperative budget; if so, starts the next one.
+    func spendHeadBudget(_ state: inout ChannelState) -> Bool {
+        let word = ring.head.loadRelaxed() & RingWord.position
+        guard word >= state.headYield else { return false }
+        state.headYield = ring.geometry.word(ordinal: ring.geometry.ordinal(word) &+ Self.yieldInterval)
+        setHeadLimit(state)
+        return true
+    }
+
+    // MARK: Slots, with the gate closed
+
+    private func headStamp(_ state: borrowing ChannelState) -> (AtomicWord, UnsafeMutableRawPointer) {
+        let slot = ring.slot(state.head, stride: layout.stride)
+        return (AtomicWord(at: slot), slot)
+    }
+
+    /// Whether the oldest claimed slot has its element.
+    func isHeadPublished(_ state: borrowing ChannelState) -> Bool {
+        decide(headStamp(state).0.loadAcquiring() == ring.geometry.publishedStamp(state.head))
+    }
+
+    /// Moves the oldest element to `destination`; its slot is published.
+    func pop(_ state: inout ChannelState, to destination: UnsafeMutableRawPointer) {
+        let (stamp, slot) = headStamp(state)
+        let word = state.head
+        state.head = ring.geometry.next(word)
+        ring.head.storeReleasing(state.head | RingWord.gate)
+        PlainAccess.read(slot + layout.elementOffset)
+        PlainAccess.write(destination)
+        move(destination, slot + layout.elementOffset)
+        stamp.storeReleasing(ring.geometry.releasedStamp(word))
+    }
+
+    /// Moves the element at `source` into the ring if the next slot is free.
+    private func push(_ state: inout ChannelState, from source: UnsafeMutableRawPointer) -> Bool {
+        let word = state.tail
+        guard claimed(state) < capacity else { return false }
+        let slot = ring.slot(word, stride: layout.stride)
+        let stamp = AtomicWord(at: slot)
+        guard decide(stamp.loadAcquiring() == ring.geometry.freeStamp(word)) else { return false }
+        state.tail = ring.geometry.next(word)
+        ring.tail.storeReleasing(state.tail | RingWord.gate | state.tailFlags)
+        PlainAccess.read(source)
+        PlainAccess.write(slot + layout.elementOffset)
+        move(slot + layout.elementOffset, source)
+        stamp.storeReleasing(ring.geometry.publishedStamp(word))
+        return true
+    }
+
+    /// Takes over the element at `source`, for which there is room: into the ring, or beside it.
+    func takeOver(_ state: inout ChannelState, from source: UnsafeMutableRawPointer) {
+        if state.spill.isEmpty, push(&state, from: source) { return }
+        state.spill.append(node(from: source))
+    }
+
+    /// A node without a task that holds the element at `source`.
+    private func node(from source: UnsafeMutableRawPointer) -> WaiterRef {
+        let node = WaiterRef.allocate(payload: layout)
+        PlainAccess.read(source)
+        PlainAccess.write(node.payload(layout))
+        move(node.payload(layout), source)
+        return node
+    }
+
+    /// Moves the oldest spilled element to `destination`.
+    func popSpill(_ state: inout ChannelState, to destination: UnsafeMutableRawPointer) -> Bool {
+        guard let node = state.spill.popFirst() else { return false }
+        PlainAccess.read(node.payload(layout))
+        PlainAccess.write(destination)
+        move(destination, node.payload(layout))
+        node.deallocate(payload: layout)
+        state.counters.besideRing += 1
+        return true
+    }
+
+    /// Drops the oldest element in the ring, which is published.
+    private func evictHead(_ state: inout ChannelState, _ effects: inout ChannelEffects) {
+        let node = WaiterRef.allocate(payload: layout)
+        pop(&state, to: node.payload(layout))
+        noteUndelivered(node, &state, &effects)
+    }
+
+    /// Orders `node`'s element to the hook.
+    func noteUndelivered(_ node: WaiterRef, _ state: inout ChannelState, _ effects: inout ChannelEffects) {
+        if state.closure == .abandoned {
+            state.counters.abandoned += 1
+            effects.undeliveredReason = .abandoned
+        } else {
+            state.counters.evicted += 1
+            effects.undeliveredReason = .evicted
+        }
+        effects.undelivered.append(node)
+    }
+
+    // MARK: The pump
+
+    /// Matches elements, room and waiters until nothing more fits. Idempotent; the gate is closed.
+    ///
+    /// - Parameter thorough: Serve every waiter that can be served; otherwise a side whose steward is on its way is
+    ///   left to it.
+    func pump(_ state: inout ChannelState, _ effects: inout ChannelEffects, thorough: Bool) {
+        while state.debt > 0, claimed(state) > 0, isHeadPublished(state) {
+            evictHead(&state, &effects)
+            state.debt -= 1
+        }
+        admit(&state, &effects, thorough: thorough)
+        while decide(state.debt == 0), thorough || !state.hasReceiverSteward, let receiver = state.receivers.first {
+            if claimed(state) > 0 {
+                guard isHeadPublished(state) else { break }
+                pop(&state, to: receiver.payload(layout))
+            } else if !popSpill(&state, to: receiver.payload(layout)) {
+                break
+            }
+            grant(receiver, &state, &effects)
+            admit(&state, &effects, thorough: thorough)
+        }
+        while let node = state.spill.first, push(&state, from: node.payload(layout)) {
+            state.spill.remove(node)
+            node.deallocate(payload: layout)
+        }
+        guard isEnded(state) else { return }
+        while let receiver = state.receivers.first {
+            unlink(receiver, &state, &effects, verdict: state.closure == .abandoned ? .abandoned : .finished)
+        }
+    }
+
+    /// Takes over waiting senders' elements while there is room.
+    private func admit(_ state: inout ChannelState, _ effects: inout ChannelEffects, thorough: Bool) {
+        while thorough || !state.hasSenderSteward, let sender = state.senders.first, hasRoom(state) {
+            takeOver(&state, from: sender.payload(layout))
+            grant(sender, &state, &effects)
+        }
+    }
+
+    /// Fulfils a waiter, and makes it its side's steward when others of that side still wait.
+    private func grant(_ waiter: WaiterRef, _ state: inout ChannelState, _ effects: inout ChannelEffects) {
+        let isSender = waiter.pointer.pointee.list == ChannelState.senderTag
+        unlink(waiter, &state, &effects, verdict: .granted)
+        guard bypass > 0 else { return }
+        if isSender {
+            guard !state.senders.isEmpty, !state.hasSenderSteward else { return }
+            state.hasSenderSteward = true
+        } else {
+            guard !state.receivers.isEmpty, !state.hasReceiverSteward else { return }
+            state.hasReceiverSteward = true
+        }
+        waiter.pointer.pointee.isSteward = true
+    }
+
+    /// Takes a waiter out of its list and orders its wake.
+    func unlink(
+        _ waiter: WaiterRef, _ state: inout ChannelState, _ effects: inout ChannelEffects, verdict: Verdict
+    ) {
+        if waiter.pointer.pointee.list == ChannelState.senderTag {
+            state.senders.remove(waiter)
+        } else {
+            state.receivers.remove(waiter)
+        }
+        state.deadlines.remove(waiter)
+        waiter.end(verdict)
+        effects.wakes.append(waiter)
+    }
+
+    /// Whether a receiver has nothing more to expect.
+    func isEnded(_ state: borrowing ChannelState) -> Bool {
+        state.closure != .open && decide(claimed(state) == state.debt) && decide(state.spill.isEmpty)
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// Receiving, as far as the ring alone could not do it; and what a waiter of either side does once it is awake.
+
+extension ChannelCore {
+    /// Moves the oldest element to `destination`.
+    ///
+    /// - Parameters:
+    ///   - destination: Memory for the element; it holds one exactly when the outcome is done.
+    ///   - times: Nil for an operation that does not wait.
+    /// - Returns: The outcome, and the waiter if one was registered.
+    func receive(into destination: UnsafeMutableRawPointer, times: WaitTimes?) -> (ChannelOutcome, WaiterRef?) {
+        withState { state, effects in
+            let yieldDue = spendHeadBudget(&state)
+            let done = yieldDue ? ChannelOutcome.doneYieldDue : .done
+            if !state.isGated, decide(receiveByRing(into: destination)) { return (done, nil) }
+            gate(&state)
+            pump(&state, &effects, thorough: false)
+            if mayPassReceivers(state), takeOut(&state, to: destination) {
+                pump(&state, &effects, thorough: false)
+                settle(&state)
+                return (done, nil)
+            }
+            pump(&state, &effects, thorough: true)
+            if state.receivers.isEmpty, takeOut(&state, to: destination) {
+                pump(&state, &effects, thorough: false)
+                settle(&state)
+                return (done, nil)
+            }
+            if isEnded(state) {
+                settle(&state)
+                return (closedOutcome(state), nil)
+            }
+            guard let times else {
+                settle(&state)
+                return (.wouldWait, nil)
+            }
+            guard times.deadline > times.now else {
+                state.counters.receivesTimedOut += 1
+                settle(&state)
+                return (.timedOut, nil)
+            }
+            let waiter = WaiterRef.allocate(payload: layout)
+            waiter.pointer.pointee.ordinal = receiveOrdinal(state)
+            register(waiter, times, &state.deadlines, &effects)
+            state.receivers.append(waiter)
+            state.counters.receivesParked += 1
+            settle(&state)
+            return (.registered, waiter)
+        }
+    }
+
+    /// The fast path once more, under the lock.
+    private func receiveByRing(into destination: UnsafeMutableRawPointer) -> Bool {
+        guard case .claimed(let slot, let stamp) = ring.claimForReceive(stride: layout.stride) else { return false }
+        PlainAccess.read(slot + layout.elementOffset)
+        move(destination, slot + layout.elementOffset)
+        AtomicWord(at: slot).storeReleasing(stamp)
+        return true
+    }
+
+    /// Moves the oldest element out if it is there; the gate is closed.
+    private func takeOut(_ state: inout ChannelState, to destination: UnsafeMutableRawPointer) -> Bool {
+        guard state.debt == 0 else { return false }
+        guard claimed(state) > 0 else { return popSpill(&state, to: destination) }
+        guard isHeadPublished(state) else { return false }
+        pop(&state, to: destination)
+        return true
+    }
+
+    /// Whether a registered receiver must look again before it may sleep: a sender is between claim and publish.
+    func mustPoll(_ waiter: WaiterRef) -> Bool {
+        withState { state, effects in
+            guard state.receivers.contains(waiter) else { return false }
+            gate(&state)
+            pump(&state, &effects, thorough: true)
+            let pending = decide(claimed(state) > 0) && state.receivers.contains(waiter)
+            settle(&state)
+            return pending
+        }
+    }
+
+    // MARK: Awake
+
+    /// Suspends the calling task until its wait is over.
+    @inline(never)
+    @usableFromInline
+    nonisolated(nonsending) func wait(_ waiter: WaiterRef, polling: Bool) async {
+        if polling {
+            while mustPoll(waiter) { await Task.yield() }
+        }
+        await waiter.sleep(cancelling: self)
+    }
+
+    /// Does what a woken waiter owes its side, and frees it. Its element has been moved out or taken over.
+    func release(_ waiter: WaiterRef, isSender: Bool) {
+        if waiter.pointer.pointee.isSteward { endStewardship(isSender: isSender) }
+        waiter.deallocate(payload: layout)
+    }
+
+    /// The steward runs: serve the next of its side, or leave the gate open for good.
+    private func endStewardship(isSender: Bool) {
+        withState { state, effects in
+            if isSender { state.hasSenderSteward = false } else { state.hasReceiverSteward = false }
+            guard isSender ? !state.senders.isEmpty : !state.receivers.isEmpty else { return }
+            gate(&state)
+            pump(&state, &effects, thorough: false)
+            settle(&state)
+        }
+    }
+
+    /// The waiter's task was cancelled.
+    func cancel(_ waiter: WaiterRef) {
+        withState { state, effects in
+            if state.senders.contains(waiter) {
+                state.counters.sendsCancelled += 1
+            } else if state.receivers.contains(waiter) {
+                state.counters.receivesCancelled += 1
+            } else {
+                return
+            }
+            giveUp(waiter, &state, &effects, verdict: .cancelled)
+        }
+    }
+
+    /// Ends a wait without fulfilment, and promotes whoever now fits.
+    private func giveUp(
+        _ waiter: WaiterRef, _ state: inout ChannelState, _ effects: inout ChannelEffects, verdict: Verdict
+    ) {
+        unlink(waiter, &state, &effects, verdict: verdict)
+        gate(&state)
+        pump(&state, &effects, thorough: false)
+        settle(&state)
+    }
+
+    func timerRang(generation: UInt64) -> Int64? {
+        let now = timeSource.now()
+        return withState { state, effects in
+            while let waiter = state.deadlines.due(at: now) {
+                if state.senders.contains(waiter) {
+                    state.counters.sendsTimedOut += 1
+                } else {
+                    state.counters.receivesTimedOut += 1
+                }
+                giveUp(waiter, &state, &effects, verdict: .timedOut)
+            }
+            return state.deadlines.rearm(generation: generation)
+        }
+    }
+
+    /// The bound of a wait until an instant of the channel's clock.
+    @usableFromInline
+    func waitLimit(until deadline: some InstantProtocol<Duration>) -> WaitLimit {
+        guard let nanoseconds = timeSource.nanoseconds(of: deadline) else {
+            preconditionFailure("the deadline is no instant of the channel's clock but a \(type(of: deadline))")
+        }
+        return .deadline(nanoseconds)
+    }
+
+    /// Counts an operation that was turned away because the channel was full.
+    func noteRefusal() { _ = ring.refusals.fetchAddRelaxed(1) }
+
+    /// When a wait that begins now must end.
+    func waitTimes(_ timeout: WaitLimit) -> WaitTimes {
+        let now = timeSource.now()
+        switch timeout {
+        case .none: return WaitTimes(now: now, deadline: .max)
+        case .timeout(let duration): return WaitTimes(now: now, deadline: timeSource.deadline(after: duration))
+        case .deadline(let deadline): return WaitTimes(now: now, deadline: deadline)
+        }
+    }
+}
+
+/// What bounds a wait.
+@usableFromInline
+enum WaitLimit: Sendable {
+    case none
+    case timeout(Duration)
+    /// On the primitive's own clock.
+    case deadline(Int64)
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// Sending, as far as the ring alone could not do it.
+
+/// When a wait began and when it must end, on the channel's clock.
+@usableFromInline
+struct WaitTimes: Sendable {
+    let now: Int64
+    let deadline: Int64
+}
+
+extension ChannelCore {
+    /// Offers the element at `source`.
+    ///
+    /// - Parameters:
+    ///   - source: The element. It was moved away exactly when the outcome is done or registered.
+    ///   - times: Nil for an operation that does not wait. The clock is read by the caller: a clock is code of a user.
+    /// - Returns: The outcome, and the waiter if one was registered.
+    func send(from source: UnsafeMutableRawPointer, times: WaitTimes?) -> (ChannelOutcome, WaiterRef?) {
+        withState { state, effects in
+            let yieldDue = spendTailBudget(&state)
+            let done = yieldDue ? ChannelOutcome.doneYieldDue : .done
+            guard state.closure == .open else { return (closedOutcome(state), nil) }
+            // Close the gate only to sleep: without this look the sides would keep shutting each other out.
+            if !state.isGated, decide(sendByRing(from: source)) { return (done, nil) }
+            gate(&state)
+            pump(&state, &effects, thorough: false)
+            if hasRoom(state), mayPassSenders(state) { return (take(&state, &effects, source, done), nil) }
+            pump(&state, &effects, thorough: true)
+            if state.senders.isEmpty, hasRoom(state) { return (take(&state, &effects, source, done), nil) }
+
+            if overflow == .dropOldest {
+                makeRoom(&state, &effects)
+                return (take(&state, &effects, source, done), nil)
+            }
+            if overflow == .dropNewest {
+                state.counters.droppedNewest += 1
+                settle(&state)
+                return (.dropped, nil)
+            }
+            guard let times, overflow == .suspend else {
+                settle(&state)
+                return (.wouldWait, nil)
+            }
+            guard times.deadline > times.now else {
+                state.counters.sendsTimedOut += 1
+                settle(&state)
+                return (.timedOut, nil)
+            }
+            let waiter = WaiterRef.allocate(payload: layout)
+            PlainAccess.write(waiter.payload(layout))
+            move(waiter.payload(layout), source)
+            waiter.pointer.pointee.ordinal = sendOrdinal(state)
+            register(waiter, times, &state.deadlines, &effects)
+            state.senders.append(waiter)
+            state.counters.sendsParked += 1
+            state.counters.peakDepth = max(state.counters.peakDepth, logicalCount(state))
+            settle(&state)
+            return (.registered, waiter)
+        }
+    }
+
+    /// The fast path once more, under the lock.
+    private func sendByRing(from source: UnsafeMutableRawPointer) -> Bool {
+        guard case .claimed(let slot, let stamp) = ring.claimForSend(stride: layout.stride) else { return false }
+        PlainAccess.write(slot + layout.elementOffset)
+        move(slot + layout.elementOffset, source)
+        AtomicWord(at: slot).storeReleasing(stamp)
+        return true
+    }
+
+    private func take(
+        _ state: inout ChannelState, _ effects: inout ChannelEffects, _ source: UnsafeMutableRawPointer,
+        _ done: ChannelOutcome
+    ) -> ChannelOutcome {
+        takeOver(&state, from: source)
+        pump(&state, &effects, thorough: false)
+        settle(&state)
+        return done
+    }
+
+    /// Evicts exactly one element, the oldest: at once, or as soon as its sender has published it.
+    private func makeRoom(_ state: inout ChannelState, _ effects: inout ChannelEffects) {
+        if decide(claimed(state) > state.debt) {
+            state.debt += 1
+            pump(&state, &effects, thorough: false)
+        } else if let node = state.spill.popFirst() {
+            state.counters.besideRing += 1
+            noteUndelivered(node, &state, &effects)
+        }
+    }
+
+    func register(
+        _ waiter: WaiterRef, _ times: WaitTimes, _ deadlines: inout Deadlines, _ effects: inout ChannelEffects
+    ) {
+        waiter.pointer.pointee.parkedAt = times.now
+        waiter.pointer.pointee.deadline = times.deadline
+        effects.timer = deadlines.insert(waiter)
+    }
+
+    func closedOutcome(_ state: borrowing ChannelState) -> ChannelOutcome {
+        state.closure == .abandoned ? .abandoned : .finished
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// The channel behind the channel: ring, lock, waiters and timer, for elements of any type.
+//
+// The core is not generic, so it is compiled once, here: a generic slow path in another module than its caller runs
+// unspecialised, at many times the cost. It sees elements as memory of a known layout and moves them by one function
+// that knows the type. `BoundedChannel` is the typed surface.
+//
+// Files: `ChannelCore+Pump` matches elements and waiters, `ChannelCore+Send`, `+Receive`, `+Close` are the verbs.
+
+/// Moves an element between two places in memory.
+@usableFromInline
+typealias ElementMover = @Sendable (_ to: UnsafeMutableRawPointer, _ from: UnsafeMutableRawPointer) -> Void
+
+/// Takes an element that nobody will receive out of memory, and hands it to the hook or destroys it.
+@usableFromInline
+typealias ElementDiscarder = @Sendable (_ from: UnsafeMutableRawPointer, Rejection) -> Void
+
+/// What a look at the channel under its lock came to.
+@usableFromInline
+enum ChannelOutcome: UInt8, Sendable {
+    /// The element was taken over, or is in the receiver's memory.
+    case done
+    /// The policy dropped the arriving element; it is still in the sender's memory.
+    case dropped
+    /// No room, nothing to receive.
+    case wouldWait
+    case timedOut
+    case finished
+    case abandoned
+    /// The waiter is registered.
+    case registered
+    /// As `done`, and this task has gone on for so long without waiting that it should yield.
+    case doneYieldDue
+}
+
+@usableFromInline
+final class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
+    let ring: Ring
+    let layout: SlotLayout
+    let overflow: OverflowPolicy
+    /// How many newcomers may pass a waiter; 0 is strict.
+    let bypass: UInt64
+    let timeSource: TimeSource
+    let move: ElementMover
+    let discard: ElementDiscarder
+    let state: LockedState<ChannelState>
+    let timer = DeadlineTimer()
+    private let allocation: ZeroedMemory
+
+    /// After so many positions a task that never had to wait yields once.
+    static let yieldInterval: UInt64 = 32_768
+
+    @usableFromInline
+    init(
+        capacity: Int, layout: SlotLayout, overflow: OverflowPolicy, fairness: Fairness, timeSource: TimeSource,
+        move: @escaping ElementMover, discard: @escaping ElementDiscarder
+    ) {
+        precondition(capacity >= 1, "a bounded channel holds at least 1 element, not \(capacity)")
+        precondition(
+            capacity <= RingGeometry.maximumCapacity, "a capacity of \(capacity) exceeds \(RingGeometry.maximumCapacity)")
+        let geometry = RingGeometry(capacity: capacity)
+        (ring, allocation) = Ring.allocate(geometry: geometry, slots: layout)
+        self.layout = layout
+        self.overflow = overflow
+        bypass = fairness.bypass
+        self.timeSource = timeSource
+        self.move = move
+        self.discard = discard
+        let firstYield = geometry.word(ordinal: Self.yieldInterval)
+        state = LockedState(ChannelState(firstYield: firstYield))
+        ring.tailLimit.storeRelaxed(firstYield)
+        ring.headLimit.storeRelaxed(firstYield)
+    }
+
+    deinit {
+        timer.cancel()
+        discardAll()
+        allocation.deallocate()
+    }
+
+    @usableFromInline var capacity: Int { ring.geometry.capacity }
+
+    /// The ring, for the fast path of the typed surface.
+    @usableFromInline var fastRing: Ring { ring }
+
+    // MARK: - Lock, decide, unlock, act
+
+    /// Runs `body` under the lock, and after it what it ordered: wakes, the hook, the timer.
+    func withState<Result>(_ body: (inout ChannelState, inout ChannelEffects) -> Result) -> Result {
+        var effects = ChannelEffects()
+        let result = state.withLock { state in
+            state.counters.lockedOperations += 1
+            let result = body(&state, &effects)
+            assert(holds(state))
+            return result
+        }
+        perform(effects)
+        return result
+    }
+
+    private func perform(_ effects: consuming ChannelEffects) {
+        let (wakes, reason) = (effects.wakes, effects.undeliveredReason)
+        var undelivered = effects.undelivered
+        if !wakes.isEmpty { wakes.wakeAll() }
+        while let node = undelivered.popFirst() {
+            discard(node.payload(layout), reason)
+            node.deallocate(payload: layout)
+        }
+        if let request = effects.timer { timer.arm(request, for: self) }
+    }
+
+    /// The invariants I1, I2 and the heap's; asserted at every unlock.
+    private func holds(_ state: borrowing ChannelState) -> Bool {
+        guard state.isGated else {
+            return state.spill.isEmpty && state.debt == 0
+                && (state.senders.isEmpty || state.hasSenderSteward)
+                && (state.receivers.isEmpty || state.hasReceiverSteward)
+        }
+        return logicalCount(state) <= capacity && logicalCount(state) >= 0
+    }
+}

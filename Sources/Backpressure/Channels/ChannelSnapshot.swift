@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+/// The readings of a channel at one instant.
+///
+/// At every quiet point `sent == received + UInt64(depth) + evicted + abandoned`. Totals come from the positions that
+/// the channel keeps anyway, so they cost its operations nothing.
+public struct ChannelSnapshot: Hashable, Sendable {
+    /// How many elements the channel holds at most.
+    public let capacity: Int
+    /// Elements sent and not yet received, 0 to ``capacity``.
+    public let depth: Int
+    /// The greatest depth seen so far, sampled when a sender had to wait and at snapshots; not of every instant.
+    public let peakDepth: Int
+    /// Elements the channel took over, whatever became of them later.
+    public let sent: UInt64
+    /// Elements that receivers got.
+    public let received: UInt64
+    /// Arriving elements dropped by ``OverflowPolicy/dropNewest``.
+    public let droppedNewest: UInt64
+    /// Queued elements dropped by ``OverflowPolicy/dropOldest``.
+    public let evicted: UInt64
+    /// Queued elements dropped because the consumers cancelled the channel.
+    public let abandoned: UInt64
+    /// Sends given back because the channel was full and nobody waits for room.
+    public let refused: UInt64
+    /// Sends that waited and ran out of time.
+    public let sendsTimedOut: UInt64
+    /// Sends whose task was cancelled while it waited.
+    public let sendsCancelled: UInt64
+    /// Receives that waited and ran out of time.
+    public let receivesTimedOut: UInt64
+    /// Receives whose task was cancelled while it waited.
+    public let receivesCancelled: UInt64
+    /// Tasks waiting for room now.
+    public let waitingSenders: Int
+    /// Tasks waiting for an element now.
+    public let waitingReceivers: Int
+    /// Sends that had to wait, so far.
+    public let sendsParked: UInt64
+    /// Receives that had to wait, so far.
+    public let receivesParked: UInt64
+    /// Whether the channel was finished or cancelled.
+    public let isClosed: Bool
+
+    /// ``depth`` as a share of ``capacity``, 0 to 1.
+    public var depthRatio: Double { Double(depth) / Double(capacity) }
+}

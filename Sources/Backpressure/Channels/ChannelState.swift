@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// What a channel keeps under its lock: who waits, what is outside the ring, and whether the gate is closed.
+//
+// ## States of the gate
+// open    both words without `gate`: the ring alone decides; nobody needs to be told of anything
+// closed  both words with `gate`: positions move only under the lock, so tail, head and count are exact
+//
+// Open -> closed: an operation that could not be done by the ring alone. Closed -> open: `settle()`, once nothing
+// waits, or once those who wait have a steward on its way.
+//
+// ## Stewards (fairness `.eventual`)
+// When a waiter is granted while others of its side still wait, it may become its side's steward: the gate opens,
+// newcomers use the fast path, and the steward serves the next waiter as soon as its task runs. At most one per side.
+// A position limit in the ring closes the fast path when newcomers have passed the first waiter often enough.
+//
+// ## Invariants
+// I1  logical = (tail - head) - debt + spill + reserved <= capacity whenever the lock is free.
+// I2  Gate open => spill is empty, debt is 0, and no side has waiters without a steward.
+// I3  A receiver sleeps only after a look, with the gate closed, that found tail == head and nothing spilled.
+// I4  A sender sleeps only after a look, with the gate closed, that found logical == capacity.
+// I5  `tail` and `head` are the ring's positions while the gate is closed, and mean nothing while it is open.
+
+/// How a channel came to accept nothing more.
+enum ChannelClosure: UInt8, Sendable {
+    case open
+    /// Its producers finished it: what is in is still received.
+    case finished
+    /// Its consumers cancelled it: what was in is dropped.
+    case abandoned
+}
+
+/// The state under the lock.
+struct ChannelState: ~Copyable, @unchecked Sendable {
+    static let receiverTag: UInt8 = 1
+    static let senderTag: UInt8 = 2
+    static let spillTag: UInt8 = 3
+
+    var receivers = WaiterList(tag: receiverTag)
+    var senders = WaiterList(tag: senderTag)
+    /// Sent elements without a slot: the slot they need is still in a receiver's hands. Nodes without a task.
+    var spill = WaiterList(tag: spillTag)
+
+    var isGated = false
+    var tail: UInt64 = 0
+    var head: UInt64 = 0
+    /// `closed` and `reserved` as the tail word carries them.
+    var tailFlags: UInt64 = 0
+
+    /// Evictions owed: the element to drop was claimed but not yet published.
+    var debt = 0
+    var closure = ChannelClosure.open
+    var failure: (any Error)?
+
+    var hasSenderSteward = false
+    var hasReceiverSteward = false
+    /// The tail position at which a sender that never waits yields next; likewise the head.
+    var tailYield: UInt64
+    var headYield: UInt64
+
+    var deadlines = Deadlines()
+    var counters = ChannelCounters()
+
+    init(firstYield: UInt64) {
+        tailYield = firstYield
+        headYield = firstYield
+    }
+}
+
+/// What positions cannot tell. Written under the lock, on paths that take it anyway.
+struct ChannelCounters: Sendable {
+    /// Elements that reached a receiver or a hook without a ring position of their own.
+    var besideRing: UInt64 = 0
+    var droppedNewest: UInt64 = 0
+    var evicted: UInt64 = 0
+    var abandoned: UInt64 = 0
+    var sendsTimedOut: UInt64 = 0
+    var sendsCancelled: UInt64 = 0
+    var receivesTimedOut: UInt64 = 0
+    var receivesCancelled: UInt64 = 0
+    var sendsParked: UInt64 = 0
+    var receivesParked: UInt64 = 0
+    var lockedOperations: UInt64 = 0
+    var peakDepth = 0
+}
+
+/// What is to be done once the lock is released.
+struct ChannelEffects: Sendable {
+    var wakes = WakeBatch()
+    /// Nodes whose element nobody will receive.
+    var undelivered = NodeChain()
+    var undeliveredReason = Rejection.evicted
+    var timer: TimerRequest?
+}
+
+/// Element nodes that have left every list, in order.
+struct NodeChain: Sendable {
+    private var first: WaiterRef?
+    private var last: WaiterRef?
+
+    var isEmpty: Bool { first == nil }
+
+    mutating func append(_ node: WaiterRef) {
+        node.pointer.pointee.next = nil
+        if let last { last.pointer.pointee.next = node.pointer } else { first = node }
+        last = node
+    }
+
+    mutating func popFirst() -> WaiterRef? {
+        guard let node = first else { return nil }
+        first = node.pointer.pointee.next.map(WaiterRef.init)
+        if first == nil { last = nil }
+        return node
+    }
+}

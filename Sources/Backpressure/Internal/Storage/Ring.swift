@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// A bounded ring for any number of senders and receivers: the lock-free half of a channel.
+//
+// ## Algorithm
+// After Dmitry Vyukov's bounded MPMC queue: a compare-and-swap on a position word claims a slot, the slot's own stamp
+// hands it over. Differs from it in: stamps carry the lap, so the capacity is exact (1 included); the position words
+// carry flags in their high bits, so the swap that claims a slot also proves that nobody waits; "full" and "empty" are
+// answered from both words and never from a stamp alone.
+//
+// ## Invariants
+// I1  head <= tail <= head + capacity, as positions.
+// I2  A claim succeeds only from a word without flags, below its limit.
+// I3  While both words carry `gate`, no position moves but by the holder of the channel's lock.
+// I4  A verdict (full, empty, finished) is drawn only from two words of which neither carries `gate`: behind a gate
+//     elements may lie outside the ring.
+//
+// ## Memory ordering
+// location | operation        | ordering | pairs with           | because
+// stamp    | load, sender     | acquire  | release of the taker | the slot's previous element was moved out before
+// stamp    | load, receiver   | acquire  | publish of the sender| the element was moved in before
+// stamp    | store            | release  | the two loads above  | hands the slot over
+// tail,head| claiming swap    | acq_rel  | the other's load     | a claim carries the moves that made it possible
+// tail,head| load             | acquire  | claiming swap        | tail before stamp before head: else "full" could be
+//          |                  |          |                      | answered although it never was
+// limits   | load             | relaxed  | -                    | lowered only while gated: a word read after the gate
+//          |                  |          |                      | opened carries the write along. Raised at any time
+//
+// ## Cost
+// A claim is one swap, two loads of shared lines and one of the limits' line. No fence, no allocation.
+//
+// ## Not promised
+// Between claim and publish a slot is in its sender's hands: a receiver there gets `.pending`, never `.empty`.
+
+/// What a sender got from a look at the ring.
+@usableFromInline
+enum SendClaim {
+    /// The slot is the caller's: move the element in, then store `stamp` (release).
+    case claimed(slot: UnsafeMutableRawPointer, stamp: UInt64)
+    /// Exactly `capacity` elements are in.
+    case full
+    /// A flag, a limit or a receiver half-way: only the lock can tell.
+    case locked
+}
+
+/// What a receiver got from a look at the ring.
+@usableFromInline
+enum ReceiveClaim {
+    /// The slot is the caller's: move the element out, then store `stamp` (release).
+    case claimed(slot: UnsafeMutableRawPointer, stamp: UInt64)
+    /// Nothing is in.
+    case empty
+    /// Nothing is in, and nothing will come.
+    case finished
+    /// A flag, a limit or a sender half-way: only the lock can tell.
+    case locked
+}
+
+/// The address of a ring, and its constants.
+@usableFromInline
+struct Ring: @unchecked Sendable {
+    @usableFromInline let base: UnsafeMutableRawPointer
+    @usableFromInline let geometry: RingGeometry
+
+    @inlinable @inline(__always)
+    var tail: AtomicWord { AtomicWord(at: base) }
+    @inlinable @inline(__always)
+    var head: AtomicWord { AtomicWord(at: base + 128) }
+    @inlinable @inline(__always)
+    var tailLimit: AtomicWord { AtomicWord(at: base + 256) }
+    @inlinable @inline(__always)
+    var headLimit: AtomicWord { AtomicWord(at: base + 264) }
+    /// Refused without waiting because it was full; on a line of its own.
+    var refusals: AtomicWord { AtomicWord(at: base + 384) }
+    @inlinable @inline(__always)
+    var slots: UnsafeMutableRawPointer { base + 512 }
+
+    /// The slot of position `word`, with the stride of its element type.
+    @inlinable @inline(__always)
+    func slot(_ word: UInt64, stride: Int) -> UnsafeMutableRawPointer {
+        slots + Int(truncatingIfNeeded: word & geometry.indexMask) &* stride
+    }
+
+    /// Claims the tail slot.
+    @inlinable @inline(__always)
+    func claimForSend(stride: Int) -> SendClaim {
+        var word = tail.loadAcquiring()
+        while true {
+            if decide(word >= tailLimit.loadRelaxed()) { return .locked }
+            let slot = slot(word, stride: stride)
+            if decide(AtomicWord(at: slot).loadAcquiring() == geometry.freeStamp(word)) {
+                let (claimed, seen) = tail.weakCompareExchangeAcquiringAndReleasing(
+                    expected: word, desired: geometry.next(word))
+                if claimed { return .claimed(slot: slot, stamp: geometry.publishedStamp(word)) }
+                word = seen
+                continue
+            }
+            let other = head.loadAcquiring()
+            if decide(other >= RingWord.gate) { return .locked }
+            if decide(geometry.isFull(tail: word, head: other)) { return .full }
+            let again = tail.loadAcquiring()
+            if again == word { return .locked }
+            word = again
+        }
+    }
+
+    /// Claims the head slot.
+    @inlinable @inline(__always)
+    func claimForReceive(stride: Int) -> ReceiveClaim {
+        var word = head.loadAcquiring()
+        while true {
+            if decide(word >= headLimit.loadRelaxed()) { return .locked }
+            let slot = slot(word, stride: stride)
+            if decide(AtomicWord(at: slot).loadAcquiring() == geometry.publishedStamp(word)) {
+                let (claimed, seen) = head.weakCompareExchangeAcquiringAndReleasing(
+                    expected: word, desired: geometry.next(word))
+                if claimed { return .claimed(slot: slot, stamp: geometry.releasedStamp(word)) }
+                word = seen
+                continue
+            }
+            let other = tail.loadAcquiring()
+            if decide(other & RingWord.gate != 0) { return .locked }
+            if decide(other & RingWord.position == word) {
+                let ended = other & (RingWord.closed | RingWord.reserved) == RingWord.closed
+                return decide(ended) ? .finished : .empty
+            }
+            let again = head.loadAcquiring()
+            if again == word { return .locked }
+            word = again
+        }
+    }
+}
+
+extension Ring {
+    /// Memory for a ring, all zero and committed as it is touched, and its words set to the start.
+    static func allocate(geometry: RingGeometry, slots layout: SlotLayout) -> (ring: Ring, allocation: ZeroedMemory) {
+        let (slotBytes, overflow) = geometry.capacity.multipliedReportingOverflow(by: layout.stride)
+        precondition(!overflow, "a ring of \(geometry.capacity) slots of \(layout.stride) bytes exceeds the address space")
+        let memory = ZeroedMemory(byteCount: 512 + slotBytes, alignment: max(128, layout.alignment))
+        let ring = Ring(base: memory.start, geometry: geometry)
+        ring.tailLimit.storeRelaxed(RingWord.noLimit)
+        ring.headLimit.storeRelaxed(RingWord.noLimit)
+        return (ring, memory)
+    }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// What differs by platform: which system clock `ContinuousClock` and `SuspendingClock` read and sleep on.
+//
+// The readings are those of Swift's clocks, counted in nanoseconds from the clock's own epoch (the boot of the system).
+// Asking the system directly costs two thirds of `ContinuousClock.now`. A timer must sleep on the clock that its
+// deadlines were read from, so each function names the clock which Swift's runtime uses on that platform:
+//
+// | platform             | continuous (counts while asleep) | suspending      |
+// |----------------------|----------------------------------|-----------------|
+// | Linux, Android       | CLOCK_BOOTTIME                   | CLOCK_MONOTONIC |
+// | Darwin               | CLOCK_MONOTONIC_RAW              | CLOCK_UPTIME_RAW|
+
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Android)
+    import Android
+#else
+    #error("PlatformClock does not know the clocks of this platform")
+#endif
+
+/// The system's clocks, as counts of nanoseconds.
+enum PlatformClock {
+    /// The reading of `ContinuousClock`.
+    static func continuousNanoseconds() -> Int64 {
+        var reading = timespec()
+        #if canImport(Darwin)
+            clock_gettime(CLOCK_MONOTONIC_RAW, &reading)
+        #else
+            clock_gettime(CLOCK_BOOTTIME, &reading)
+        #endif
+        return nanoseconds(reading)
+    }
+
+    /// The reading of `SuspendingClock`.
+    static func suspendingNanoseconds() -> Int64 {
+        var reading = timespec()
+        #if canImport(Darwin)
+            clock_gettime(CLOCK_UPTIME_RAW, &reading)
+        #else
+            clock_gettime(CLOCK_MONOTONIC, &reading)
+        #endif
+        return nanoseconds(reading)
+    }
+
+    /// Time since boot fits for 292 years.
+    private static func nanoseconds(_ reading: timespec) -> Int64 {
+        Int64(reading.tv_sec) * 1_000_000_000 + Int64(reading.tv_nsec)
+    }
+}
