@@ -45,7 +45,8 @@ extension BoundedChannel: AsyncSequence where Element: Copyable {
     @inlinable
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(channel: self) }
 
-    @usableFromInline
+    @inlinable
+    @inline(never)
     nonisolated(nonsending) func nextSlow() async throws(Failure) -> Element? {
         do throws(ReceiveError<Failure>) {
             return try await receiveSlow(limit: .none)

@@ -95,7 +95,7 @@ extension BoundedChannel where Element: ~Copyable {
         return element
     }
 
-    @usableFromInline
+    @inlinable
     @inline(never)
     func tryReceiveSlow() throws(Failure) -> TryReceiveResult<Element> {
         var slot: Element?
@@ -106,19 +106,24 @@ extension BoundedChannel where Element: ~Copyable {
         case .finished, .abandoned:
             if let failure = core.failure as? Failure { throw failure }
             return .finished
-        case .wouldWait, .timedOut, .dropped, .registered:
+        case .wouldWait, .timedOut, .dropped, .registered, .registeredPending:
             return .empty
         }
     }
 
-    @usableFromInline
+    @inlinable
     @inline(never)
     nonisolated(nonsending) func receiveSlow(
         limit: WaitLimit
     ) async throws(ReceiveError<Failure>) -> sending Element? {
+        if core.lookForElement(),
+            case .claimed(let slot, let stamp) = ring.claimForReceive(stride: SlotLayout(of: Element.self).stride)
+        {
+            nonisolated(unsafe) let element = take(from: slot, stamp: stamp)
+            return element
+        }
         nonisolated(unsafe) var slot: Element?
-        var (outcome, waiter) = poll(&slot, times: nil)
-        if outcome == .wouldWait { (outcome, waiter) = poll(&slot, times: core.waitTimes(limit)) }
+        let (outcome, waiter) = poll(&slot, times: core.waitTimes(limit))
         if outcome == .doneYieldDue { await Task.yield() }
         guard let waiter else {
             if outcome == .timedOut { throw .rejected(.timedOut) }
@@ -126,10 +131,10 @@ extension BoundedChannel where Element: ~Copyable {
             if let failure = core.failure as? Failure { throw .failed(failure) }
             return nil
         }
-        await core.wait(waiter, polling: true)
+        await core.wait(waiter, polling: outcome == .registeredPending)
         let verdict = waiter.verdict
         if verdict == .granted {
-            slot = waiter.payload(core.layout).assumingMemoryBound(to: Element.self).move()
+            slot = core.payload(of: waiter).assumingMemoryBound(to: Element.self).move()
         }
         core.release(waiter, isSender: false)
         switch verdict {
@@ -144,7 +149,8 @@ extension BoundedChannel where Element: ~Copyable {
     }
 
     /// Asks the core for an element, and puts it into `slot` if there was one.
-    private func poll(
+    @inlinable
+    func poll(
         _ slot: inout Element?, times: WaitTimes?
     ) -> (outcome: ChannelOutcome, waiter: WaiterRef?) {
         withUnsafeTemporaryAllocation(

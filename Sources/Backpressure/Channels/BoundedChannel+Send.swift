@@ -95,7 +95,7 @@ extension BoundedChannel where Element: ~Copyable {
         AtomicWord(at: slot).storeReleasing(stamp)
     }
 
-    @usableFromInline
+    @inlinable
     @inline(never)
     func trySendSlow(_ element: consuming Element) -> SendResult<Element> {
         var slot: Element? = consume element
@@ -103,29 +103,33 @@ extension BoundedChannel where Element: ~Copyable {
         return answer(outcome, &slot, refusal: .full)
     }
 
-    @usableFromInline
+    @inlinable
     @inline(never)
     nonisolated(nonsending) func sendSlow(
         _ element: consuming Element, limit: WaitLimit
     ) async -> SendResult<Element> {
-        var slot: Element? = consume element
-        var (outcome, waiter) = offer(&slot, times: nil)
-        if outcome == .wouldWait, core.overflow == .suspend {
-            (outcome, waiter) = offer(&slot, times: core.waitTimes(limit))
+        if core.isSuspending, core.lookForRoom(),
+            case .claimed(let slot, let stamp) = ring.claimForSend(stride: SlotLayout(of: Element.self).stride)
+        {
+            publish(element, in: slot, stamp: stamp)
+            return .sent
         }
+        var slot: Element? = consume element
+        let (outcome, waiter) = offer(&slot, times: core.isSuspending ? core.waitTimes(limit) : nil)
         if outcome == .doneYieldDue { await Task.yield() }
         guard let waiter else { return answer(outcome, &slot, refusal: .full) }
         await core.wait(waiter, polling: false)
         let verdict = waiter.verdict
         if verdict != .granted {
-            slot = waiter.payload(core.layout).assumingMemoryBound(to: Element.self).move()
+            slot = core.payload(of: waiter).assumingMemoryBound(to: Element.self).move()
         }
         core.release(waiter, isSender: true)
         return answer(verdict, &slot)
     }
 
     /// Shows the core the element in `slot`, and takes it out of there if the core took it over.
-    private func offer(
+    @inlinable
+    func offer(
         _ slot: inout Element?, times: WaitTimes?
     ) -> (outcome: ChannelOutcome, waiter: WaiterRef?) {
         withUnsafeTemporaryAllocation(
@@ -138,7 +142,7 @@ extension BoundedChannel where Element: ~Copyable {
             place.initialize(to: element)
             let result = core.send(from: start, times: times)
             switch result.0 {
-            case .done, .doneYieldDue, .registered: break
+            case .done, .doneYieldDue, .registered, .registeredPending: break
             case .dropped: core.discard(start, .full)
             case .wouldWait, .timedOut, .finished, .abandoned: slot = place.move()
             }
@@ -146,9 +150,10 @@ extension BoundedChannel where Element: ~Copyable {
         }
     }
 
-    private func answer(_ outcome: ChannelOutcome, _ slot: inout Element?, refusal: Rejection) -> SendResult<Element> {
+    @inlinable
+    func answer(_ outcome: ChannelOutcome, _ slot: inout Element?, refusal: Rejection) -> SendResult<Element> {
         switch outcome {
-        case .done, .doneYieldDue, .registered: return .sent
+        case .done, .doneYieldDue, .registered, .registeredPending: return .sent
         case .dropped: return .dropped
         case .wouldWait:
             core.noteRefusal()
@@ -159,7 +164,8 @@ extension BoundedChannel where Element: ~Copyable {
         }
     }
 
-    private func answer(_ verdict: Verdict, _ slot: inout Element?) -> SendResult<Element> {
+    @inlinable
+    func answer(_ verdict: Verdict, _ slot: inout Element?) -> SendResult<Element> {
         switch verdict {
         case .granted: return .sent
         case .cancelled: return returned(&slot, .cancelled)
@@ -170,7 +176,8 @@ extension BoundedChannel where Element: ~Copyable {
         }
     }
 
-    private func returned(_ slot: inout Element?, _ reason: Rejection) -> SendResult<Element> {
+    @inlinable
+    func returned(_ slot: inout Element?, _ reason: Rejection) -> SendResult<Element> {
         guard let element = slot.take() else { preconditionFailure("an element was lost on its way back") }
         return .returned(Rejected(element: element, reason: reason))
     }

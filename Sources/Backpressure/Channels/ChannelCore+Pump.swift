@@ -229,6 +229,12 @@ extension ChannelCore {
         }
     }
 
+    /// An operation would have to wait: whoever was left to a steward is served now.
+    func pumpPastStewards(_ state: inout ChannelState, _ effects: inout ChannelEffects) {
+        guard state.hasSenderSteward || state.hasReceiverSteward else { return }
+        pump(&state, &effects, thorough: true)
+    }
+
     /// Takes over waiting senders' elements while there is room.
     private func admit(_ state: inout ChannelState, _ effects: inout ChannelEffects, thorough: Bool) {
         while thorough || !state.hasSenderSteward, let sender = state.senders.first, hasRoom(state) {

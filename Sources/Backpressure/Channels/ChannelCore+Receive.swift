@@ -10,6 +10,7 @@ extension ChannelCore {
     ///   - destination: Memory for the element; it holds one exactly when the outcome is done.
     ///   - times: Nil for an operation that does not wait.
     /// - Returns: The outcome, and the waiter if one was registered.
+    @usableFromInline
     func receive(into destination: UnsafeMutableRawPointer, times: WaitTimes?) -> (ChannelOutcome, WaiterRef?) {
         withState { state, effects in
             let yieldDue = spendHeadBudget(&state)
@@ -22,7 +23,7 @@ extension ChannelCore {
                 settle(&state)
                 return (done, nil)
             }
-            pump(&state, &effects, thorough: true)
+            pumpPastStewards(&state, &effects)
             if state.receivers.isEmpty, takeOut(&state, to: destination) {
                 pump(&state, &effects, thorough: false)
                 settle(&state)
@@ -46,8 +47,9 @@ extension ChannelCore {
             register(waiter, times, &state.deadlines, &effects)
             state.receivers.append(waiter)
             state.counters.receivesParked += 1
+            let pending = decide(claimed(state) > 0)
             settle(&state)
-            return (.registered, waiter)
+            return (pending ? .registeredPending : .registered, waiter)
         }
     }
 
@@ -94,6 +96,7 @@ extension ChannelCore {
     }
 
     /// Does what a woken waiter owes its side, and frees it. Its element has been moved out or taken over.
+    @usableFromInline
     func release(_ waiter: WaiterRef, isSender: Bool) {
         if waiter.pointer.pointee.isSteward { endStewardship(isSender: isSender) }
         waiter.deallocate(payload: layout)
@@ -159,9 +162,11 @@ extension ChannelCore {
     }
 
     /// Counts an operation that was turned away because the channel was full.
+    @usableFromInline
     func noteRefusal() { _ = ring.refusals.fetchAddRelaxed(1) }
 
     /// When a wait that begins now must end.
+    @usableFromInline
     func waitTimes(_ timeout: WaitLimit) -> WaitTimes {
         let now = timeSource.now()
         switch timeout {

@@ -17,6 +17,7 @@ extension ChannelCore {
     ///   - source: The element. It was moved away exactly when the outcome is done or registered.
     ///   - times: Nil for an operation that does not wait. The clock is read by the caller: a clock is code of a user.
     /// - Returns: The outcome, and the waiter if one was registered.
+    @usableFromInline
     func send(from source: UnsafeMutableRawPointer, times: WaitTimes?) -> (ChannelOutcome, WaiterRef?) {
         withState { state, effects in
             let yieldDue = spendTailBudget(&state)
@@ -27,7 +28,7 @@ extension ChannelCore {
             gate(&state)
             pump(&state, &effects, thorough: false)
             if hasRoom(state), mayPassSenders(state) { return (take(&state, &effects, source, done), nil) }
-            pump(&state, &effects, thorough: true)
+            pumpPastStewards(&state, &effects)
             if state.senders.isEmpty, hasRoom(state) { return (take(&state, &effects, source, done), nil) }
 
             if overflow == .dropOldest {

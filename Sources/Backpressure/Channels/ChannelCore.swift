@@ -31,6 +31,8 @@ enum ChannelOutcome: UInt8, Sendable {
     case abandoned
     /// The waiter is registered.
     case registered
+    /// The receiver's waiter is registered, and must look again before it sleeps: a sender is half-way.
+    case registeredPending
     /// As `done`, and this task has gone on for so long without waiting that it should yield.
     case doneYieldDue
 }
@@ -44,7 +46,7 @@ final class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     let bypass: UInt64
     let timeSource: TimeSource
     let move: ElementMover
-    let discard: ElementDiscarder
+    @usableFromInline let discard: ElementDiscarder
     let state: LockedState<ChannelState>
     let timer = DeadlineTimer()
     private let allocation: ZeroedMemory
@@ -81,6 +83,21 @@ final class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     }
 
     @usableFromInline var capacity: Int { ring.geometry.capacity }
+
+    /// Whether a send waits for room.
+    @usableFromInline var isSuspending: Bool { overflow == .suspend }
+
+    /// Where the element of a waiter lies.
+    @usableFromInline
+    func payload(of waiter: WaiterRef) -> UnsafeMutableRawPointer { waiter.payload(layout) }
+
+    /// Looks for room for a bounded moment; true when the fast path is worth another try.
+    @usableFromInline
+    func lookForRoom() -> Bool { ring.lookForRoom(stride: layout.stride) }
+
+    /// Looks for an element for a bounded moment; true when the fast path is worth another try.
+    @usableFromInline
+    func lookForElement() -> Bool { ring.lookForElement(stride: layout.stride) }
 
     /// The ring, for the fast path of the typed surface.
     @usableFromInline var fastRing: Ring { ring }

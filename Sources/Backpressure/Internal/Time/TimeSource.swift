@@ -61,7 +61,10 @@ struct TimeSource: Sendable {
     @usableFromInline
     func deadline(after duration: Duration) -> Int64 {
         guard duration > .zero else { return now() }
-        return nowRoundedUp().addingSaturating(duration.saturatingNanoseconds)
+        let nanoseconds = duration.saturatingNanoseconds
+        // Said here and not left to the sum: a clock that stands before its origin must not turn never into a date.
+        guard nanoseconds < .max else { return .max }
+        return nowRoundedUp().addingSaturating(nanoseconds)
     }
 
     /// `instant` as this time source counts, rounded up, or nil when it is not an instant of its clock's type.

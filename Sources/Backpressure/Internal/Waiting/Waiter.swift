@@ -116,7 +116,7 @@ struct WaiterRef: @unchecked Sendable, Equatable {
     private static let cellOffset = 16
 
     /// The verdict. The task reads it after it saw `resumed`, everybody else under the lock.
-    var verdict: Verdict {
+    @usableFromInline var verdict: Verdict {
         PlainAccess.read(pointer)
         return pointer.pointee.verdict
     }

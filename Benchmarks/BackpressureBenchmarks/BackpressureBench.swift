@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// backpressure-bench: parses the command line, runs the suites, prints the report. See Benchmarks/README.md.
+
+@main
+enum BackpressureBench {
+    private enum Exit {
+        static let usage: CInt = 64
+        static let noInput: CInt = 66
+        static let wrongResult: CInt = 70
+        static let cannotCreate: CInt = 73
+        static let debugBuild: CInt = 78
+    }
+
+    /// `main` is isolated to the main actor; everything measured runs in a detached task.
+    static func main() async {
+        let status = await Task.detached { await run(Array(CommandLine.arguments.dropFirst())) }.value
+        Platform.exit(status)
+    }
+
+    private static func run(_ arguments: [String]) async -> CInt {
+        if isDebugBuild() {
+            complain("this is a debug build, whose figures mean nothing: use swift run -c release backpressure-bench")
+            return Exit.debugBuild
+        }
+        do {
+            if arguments.first == Children.flag { return try await Children.run(Array(arguments.dropFirst())) }
+            let options = try Options(arguments: arguments)
+            if options.wantsHelp {
+                Platform.write(Options.help, to: 1)
+                return 0
+            }
+            return try await run(options)
+        } catch let error as Options.UsageError {
+            complain("\(error.text); see --help")
+            return Exit.usage
+        } catch let failure as HardFailure {
+            complain("wrong result: \(failure.text)")
+            return Exit.wrongResult
+        } catch let failure as Pipeline.InputFailure {
+            complain(failure.text)
+            return failure.isOurFile ? Exit.cannotCreate : Exit.noInput
+        } catch {
+            complain("\(error)")
+            return Exit.wrongResult
+        }
+    }
+
+    private static func run(_ options: Options) async throws -> CInt {
+        let isEverything = options.suites.isEmpty
+        let wantsHotPath = isEverything || options.suites.contains(HotPath.name)
+        let rows = wantsHotPath ? HotPath.rows(quick: options.isQuick).filter { options.selects($0.name) } : []
+        let wantsPipeline = (isEverything || options.suites.contains(Pipeline.name)) && [Pipeline.name, Pipeline.linesRow, Pipeline.peakRow].contains(where: options.selects)
+        let wantsInstructions =
+            isEverything
+            ? Instructions.isAvailable && !options.isQuick && options.selects(Instructions.name)
+            : options.suites.contains(Instructions.name)
+
+        if rows.isEmpty, !wantsPipeline, !wantsInstructions {
+            complain("no row's name contains \"\(options.filter ?? "")\"; see --help")
+            return Exit.usage
+        }
+        // What can be refused is refused before minutes are spent.
+        let pipeline = wantsPipeline ? try Pipeline(options: options) : nil
+        var json: CInt?
+        if let path = options.json {
+            switch Platform.openForWriting(path) {
+            case .success(let descriptor): json = descriptor
+            case .failure(let error):
+                complain("cannot write \(path): \(error.text)")
+                return Exit.cannotCreate
+            }
+        }
+
+        let suites =
+            (rows.isEmpty ? [] : [HotPath.name]) + (wantsInstructions ? [Instructions.name] : [])
+            + (wantsPipeline ? [Pipeline.name] : [])
+        let settings = options.isQuick ? RunnerSettings.quick : .standard
+        let machine = Machine()
+        let progress = Progress()
+        Platform.write(Report.heading(suites: suites, machine: machine, settings: settings), to: 1)
+
+        var results: [RowResult] = []
+        let runner = Runner(settings: settings)
+        for (index, row) in rows.enumerated() {
+            progress.step("[\(index + 1)/\(rows.count)] \(row.name)  \(Report.text(of: row.parameters))")
+            let answers = try await runner.measure(row)
+            results += answers
+            progress.clear()
+            Platform.write(Report.block(answers), to: 1)
+        }
+        if wantsInstructions { Platform.write(Instructions.report(progress: progress), to: 1) }
+
+        var gates = try Gates.evaluate(results)
+        if let pipeline {
+            let report = try await pipeline.run(progress: progress)
+            Platform.write(report.text, to: 1)
+            results += report.results
+            gates += report.gates
+        }
+        Platform.write(Report.table(of: gates), to: 1)
+
+        if let json {
+            let text = JSON.report(suites: suites, machine: machine, results: results).text() + "\n"
+            Platform.write(text, to: json)
+            Platform.closeFile(json)
+        }
+        return 0
+    }
+
+    /// A call, because the compiler warns of a branch that it sees is never taken.
+    private static func isDebugBuild() -> Bool { _isDebugAssertConfiguration() }
+
+    private static func complain(_ text: String) {
+        Platform.write("backpressure-bench: \(text)\n", to: 2)
+    }
+}

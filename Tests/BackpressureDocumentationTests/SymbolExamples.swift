@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// The examples of documentation comments.
+
+import Backpressure
+import BackpressureTestKit
+import Testing
+
+@Suite("Examples of documentation comments", .timeLimit(.minutes(1)))
+struct SymbolExamples {
+    @Test("BoundedChannel")
+    func boundedChannel() async {
+        let channel = BoundedChannel<Int, Never>(capacity: 8)
+        async let total = channel.reduce(0, +)
+        for number in 1...100 { _ = await channel.send(number) }
+        channel.finish()
+        print(await total)  // 5050
+
+        #expect(await total == 5050)
+    }
+
+    @Test("Rejection")
+    func rejection() {
+        for rejection in [Rejection.full, .timedOut, .cancelled] {
+            switch rejection {
+            case .full: print("no room")
+            case .timedOut: print("waited long enough")
+            default: print("not delivered: \(rejection)")
+            }
+        }
+    }
+
+    @Test("ManualClock")
+    func manualClock() async throws {
+        let clock = ManualClock()
+        let task = Task {
+            try await clock.sleep(for: .seconds(60))
+            return clock.now.offset
+        }
+        await clock.sleepers(atLeast: 1)
+        clock.advance(by: .seconds(60))
+        let woken = try await task.value
+
+        #expect(woken == .seconds(60))
+    }
+}

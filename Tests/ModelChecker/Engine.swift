@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// The state of the one exploration of this process, and the fibres it runs on.
+//
+// ## Fibres
+// root    the OS thread's own stack: loops over executions, is where a violation ends up
+// host    runs the recipe, starts the threads (each runs to its first announcement), and runs the check
+// threads one a thread of the model; they loop from execution to execution
+//
+// ## Invariants
+// I1  Exactly one fibre runs; `running` names it if it is a thread.
+// I2  State is reached through pointers, in accesses that end before any switch: neither the compiler nor the
+//     exclusivity checker may think that a value stays unchanged across one.
+// I3  After a violation nothing runs on the abandoned stacks, and this OS thread ends.
+
+import ModelFibers
+
+struct ThreadState {
+    var pending = Operation()
+    var clock = Clock()
+    var isFinished = true
+    /// A pause ends: something that was read since the last one has been written by another thread.
+    var isWoken = false
+    var staleLoads = 0
+    var spuriousFailures = 0
+    var predicate: ((UInt64, UInt64) -> Bool)?
+    /// Locations whose `readers` holds this thread.
+    var readCount = 0
+    var fiber: OpaquePointer?
+}
+
+enum Phase { case idle, host, starting, threads }
+
+struct EngineState {
+    var phase = Phase.idle
+    var running = -1
+    var threadCount = 0
+    var finished = 0
+    var steps = 0
+    var hostSteps = 0
+    var threads: UnsafeMutablePointer<ThreadState>
+    var table = LocationTable()
+    var sites = SiteTable()
+    var search = Search()
+    var options = Options()
+    var mutation: Mutation?
+    var mutationHits = 0
+    var freed: [(range: Range<UInt>, site: Int32)] = []
+    var scenario: Scenario?
+    var model: Model?
+    var violation: Violation?
+    var exploration = Exploration()
+    var isTracing = false
+    var trace: [String] = []
+    var names: [UInt: String] = [:]
+    var currentFiber: OpaquePointer?
+    var root: OpaquePointer?
+    var host: OpaquePointer?
+}
+
+/// A handle of the process's one engine.
+struct Engine {
+    let state: UnsafeMutablePointer<EngineState>
+
+    static let maxThreads = 8
+    static let stackBytes = 256 * 1024
+    static let maxHostSteps = 1_000_000
+
+    nonisolated(unsafe) static let shared: Engine = {
+        let threads = UnsafeMutablePointer<ThreadState>.allocate(capacity: maxThreads)
+        threads.initialize(repeating: ThreadState(), count: maxThreads)
+        let state = UnsafeMutablePointer<EngineState>.allocate(capacity: 1)
+        state.initialize(to: EngineState(threads: threads))
+        return Engine(state: state)
+    }()
+
+    @inline(__always)
+    var threads: UnsafeMutablePointer<ThreadState> { state.pointee.threads }
+
+    // MARK: Fibres
+
+    @inline(__always)
+    func switchTo(_ fiber: OpaquePointer?) {
+        guard let from = state.pointee.currentFiber, let to = fiber else { preconditionFailure("no fibre to switch") }
+        state.pointee.currentFiber = to
+        mf_switch(from, to)
+    }
+
+    /// Makes the fibres; called on the OS thread of the exploration.
+    func makeFibers() {
+        state.pointee.root = mf_adopt_thread()
+        state.pointee.currentFiber = state.pointee.root
+        state.pointee.host = mf_create(
+            Engine.stackBytes, { _ in while true { Engine.shared.hostTurn() } }, nil)
+        for thread in 0..<Engine.maxThreads { threads[thread].fiber = nil }
+    }
+
+    func destroyFibers() {
+        for thread in 0..<Engine.maxThreads {
+            if let fiber = threads[thread].fiber { mf_destroy(fiber) }
+            threads[thread].fiber = nil
+            threads[thread].predicate = nil
+        }
+        if let host = state.pointee.host { mf_destroy(host) }
+        if let root = state.pointee.root { mf_destroy(root) }
+        (state.pointee.host, state.pointee.root, state.pointee.currentFiber) = (nil, nil, nil)
+    }
+
+    /// Runs one execution; called on the root fibre.
+    func runExecution() {
+        state.pointee.table.reset()
+        state.pointee.search.beginExecution()
+        state.pointee.steps = 0
+        state.pointee.hostSteps = 0
+        if !state.pointee.freed.isEmpty { state.pointee.freed.removeAll(keepingCapacity: true) }
+        switchTo(state.pointee.host)
+        state.pointee.phase = .idle
+    }
+
+    private func hostTurn() {
+        hostExecution()
+        switchTo(state.pointee.root)
+    }
+
+    private func hostExecution() {
+        state.pointee.phase = .host
+        state.pointee.running = -1
+        guard let model = state.pointee.model else { preconditionFailure("no model") }
+        let scenario = model.build()
+        precondition(scenario.threads.count <= Engine.maxThreads, "a model has at most \(Engine.maxThreads) threads")
+        state.pointee.scenario = scenario
+        state.pointee.threadCount = scenario.threads.count
+        state.pointee.finished = 0
+        state.pointee.phase = .starting
+        for thread in scenario.threads.indices {
+            start(thread)
+        }
+        state.pointee.phase = .threads
+        state.pointee.running = -1
+        let next = choose()
+        if next >= 0 {
+            state.pointee.running = next
+            switchTo(threads[next].fiber)
+        }
+        state.pointee.phase = .host
+        state.pointee.running = -1
+        scenario.check()
+        state.pointee.scenario = nil
+    }
+
+    private func start(_ thread: Int) {
+        let record = threads + thread
+        record.pointee.isFinished = false
+        record.pointee.isWoken = false
+        record.pointee.readCount = 0
+        record.pointee.staleLoads = state.pointee.options.staleLoads
+        record.pointee.spuriousFailures = state.pointee.options.spuriousFailures
+        record.pointee.clock = Clock()
+        record.pointee.clock[thread] = 1
+        if record.pointee.fiber == nil {
+            record.pointee.fiber = mf_create(
+                Engine.stackBytes,
+                { raw in
+                    let thread = Int(bitPattern: raw)
+                    while true { Engine.shared.threadTurn(thread) }
+                }, UnsafeMutableRawPointer(bitPattern: thread))
+        }
+        state.pointee.running = thread
+        switchTo(record.pointee.fiber)
+    }
+
+    private func threadTurn(_ thread: Int) {
+        if let body = state.pointee.scenario?.threads[thread] { body() }
+        threads[thread].isFinished = true
+        state.pointee.finished += 1
+        if state.pointee.phase == .starting { return switchTo(state.pointee.host) }
+        let next = choose()
+        state.pointee.running = next
+        switchTo(next >= 0 ? threads[next].fiber : state.pointee.host)
+    }
+}
