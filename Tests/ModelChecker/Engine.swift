@@ -47,6 +47,8 @@ struct EngineState {
     var mutation: Mutation?
     var mutationHits = 0
     var freed: [(range: Range<UInt>, site: Int32)] = []
+    /// Memory that was given back in this execution; it stays allocated, so that its addresses do not come back.
+    var quarantine: [UnsafeMutableRawPointer] = []
     var scenario: Scenario?
     var model: Model?
     var violation: Violation?
@@ -114,8 +116,15 @@ struct Engine {
         state.pointee.steps = 0
         state.pointee.hostSteps = 0
         if !state.pointee.freed.isEmpty { state.pointee.freed.removeAll(keepingCapacity: true) }
+        emptyQuarantine()
         switchTo(state.pointee.host)
         state.pointee.phase = .idle
+    }
+
+    func emptyQuarantine() {
+        guard !state.pointee.quarantine.isEmpty else { return }
+        for memory in state.pointee.quarantine { memory.deallocate() }
+        state.pointee.quarantine.removeAll(keepingCapacity: true)
     }
 
     private func hostTurn() {

@@ -96,6 +96,7 @@ public enum Explorer {
         var exploration = state.pointee.exploration
         exploration.model = model.name
         engine.destroyFibers()
+        engine.emptyQuarantine()
 
         exploration.violation = state.pointee.violation
         exploration.mutationHits = state.pointee.mutationHits

@@ -145,6 +145,17 @@ public enum ModelRuntime {
         if mf_is_engaged() { Engine.shared.free(address, byteCount, file, line) }
     }
 
+    /// Gives allocated memory back: at once, or in a thread of a model when the execution ends.
+    ///
+    /// So no address comes back within an execution, and every later access to the old memory is found.
+    public static func deallocate(
+        _ address: UnsafeMutableRawPointer, byteCount: Int, file: StaticString = #fileID, line: UInt = #line
+    ) {
+        guard isExploring else { return address.deallocate() }
+        Engine.shared.free(address, byteCount, file, line)
+        Engine.shared.state.pointee.quarantine.append(address)
+    }
+
     /// The memory is fresh: what was known of its addresses is forgotten.
     ///
     /// Needed where memory that was freed in an execution may come back in the same execution.

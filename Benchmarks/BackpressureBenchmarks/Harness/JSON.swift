@@ -87,7 +87,10 @@ extension JSON {
         if let capacity = result.parameters.capacity { parameters.append(("capacity", .int(capacity))) }
         if let producers = result.parameters.producers { parameters.append(("producers", .int(producers))) }
         if let consumers = result.parameters.consumers { parameters.append(("consumers", .int(consumers))) }
-        if let placement = result.parameters.placement { parameters.append(("placement", .string(placement.rawValue))) }
+        // The actor row says so in its name; the schema knows the other three.
+        if let placement = result.parameters.placement, placement != .actor {
+            parameters.append(("placement", .string(placement.rawValue)))
+        }
         if let fairness = result.parameters.fairness { parameters.append(("fairness", .string(fairness))) }
         if let waiters = result.parameters.waiters { parameters.append(("waiters", .int(waiters))) }
         return .object([

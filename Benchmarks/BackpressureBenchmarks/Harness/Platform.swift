@@ -97,6 +97,8 @@ enum Platform {
         return nil
     }
 
+    static func makeExecutable(_ path: String) { chmod(path, 0o755) }
+
     static func closeFile(_ descriptor: CInt) { _ = close(descriptor) }
 
     static func removeFile(_ path: String) { unlink(path) }
@@ -120,12 +122,16 @@ enum Platform {
     }
 
     static func text(ofDescriptor descriptor: CInt) -> String? {
+        bytes(ofDescriptor: descriptor).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    static func bytes(ofDescriptor descriptor: CInt) -> [UInt8]? {
         var bytes: [UInt8] = []
         var block = [UInt8](repeating: 0, count: 4096)
         while true {
             let count = block.withUnsafeMutableBytes { read(descriptor, into: $0) }
             guard case .success(let count) = count else { return nil }
-            if count == 0 { return String(decoding: bytes, as: UTF8.self) }
+            if count == 0 { return bytes }
             bytes.append(contentsOf: block[0..<count])
         }
     }
@@ -211,6 +217,9 @@ enum Platform {
     }
 
     // MARK: Threads
+
+    /// Blocks this thread for long, or until a signal.
+    static func sleep() { _ = pause() }
 
     /// Gives the core to another thread, of any process, that wants it.
     static func yieldThread() { sched_yield() }

@@ -4,8 +4,9 @@
 // Machine instructions of one pair, counted by valgrind's callgrind where it is installed. Unlike nanoseconds they do
 // not depend on who else uses the machine.
 //
-// This executable starts itself under callgrind twice per contender, with different numbers of pairs: the difference is
-// free of start-up.
+// A copy of this executable is started under callgrind twice per contender, with different numbers of pairs: the difference is
+// free of start-up. A copy, because callgrind gives up on debug information it cannot read, and the copy has none: an
+// executable runs without its section headers, and only they lead there.
 
 enum Instructions {
     static let name = "instructions"
@@ -30,9 +31,13 @@ enum Instructions {
     static func report(progress: Progress) -> String {
         guard isAvailable else { return "instructions: valgrind is not installed\n\n" }
         var lines = [Text.left("instructions of one pair, by callgrind", 66) + Text.right("instr.", 10)]
+        guard let program = copyWithoutSections() else {
+            return "instructions: cannot copy \(Platform.executablePath)\n\n"
+        }
+        defer { Platform.removeFile(program) }
         for (key, title, _) in contenders {
             progress.step("instructions  \(title)")
-            guard let few = count(key, fewer), let many = count(key, more) else {
+            guard let few = count(program, key, fewer), let many = count(program, key, more) else {
                 lines.append(Text.left("    " + title, 66) + Text.right("failed", 10))
                 continue
             }
@@ -43,10 +48,33 @@ enum Instructions {
         return lines.joined(separator: "\n") + "\n\n"
     }
 
-    private static func count(_ key: String, _ operations: Int) -> Int? {
+    /// Beside the executable, so that a library path relative to it still holds.
+    private static func copyWithoutSections() -> String? {
+        let path = Platform.executablePath
+        guard case .success((let source, _)) = Platform.openForReading(path) else { return nil }
+        defer { Platform.closeFile(source) }
+        guard var bytes = Platform.bytes(ofDescriptor: source), bytes.count > 64,
+            bytes.starts(with: [0x7F, UInt8(ascii: "E"), UInt8(ascii: "L"), UInt8(ascii: "F"), 2])
+        else { return nil }
+        // ELF64: e_shoff is the 8 bytes at 0x28; e_shnum and e_shstrndx are the 4 at 0x3C.
+        for offset in [0x28..<0x30, 0x3C..<0x40].joined() { bytes[offset] = 0 }
+
+        let copy = "\(path).\(Platform.processIdentifier)"
+        guard case .success(let target) = Platform.openForWriting(copy) else { return nil }
+        let problem = bytes.withUnsafeBytes { Platform.writeAll($0, to: target) }
+        Platform.closeFile(target)
+        guard problem == nil else {
+            Platform.removeFile(copy)
+            return nil
+        }
+        Platform.makeExecutable(copy)
+        return copy
+    }
+
+    private static func count(_ program: String, _ key: String, _ operations: Int) -> Int? {
         let run = Platform.run(
             [
-                "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", Platform.executablePath,
+                "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program,
                 Children.flag, name, key, "\(operations)",
             ], capturing: 2)
         guard case .success((0, let text)) = run else { return nil }

@@ -38,8 +38,8 @@ extension ChannelCore {
     ) {
         gate(&state)
         state.tailFlags |= RingWord.closed
-        _ = ring.tail.fetchOrAcquiringAndReleasing(RingWord.closed)
-        while let sender = state.senders.first { unlink(sender, &state, &effects, verdict: verdict) }
+        ring.tail.storeReleasing(state.tail | RingWord.gate | state.tailFlags)
+        while decide(!state.senders.isEmpty), let sender = state.senders.first { unlink(sender, &state, &effects, verdict: verdict) }
         dropping(&state, &effects)
         pump(&state, &effects, thorough: true)
         settle(&state)

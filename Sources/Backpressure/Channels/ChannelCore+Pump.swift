@@ -33,9 +33,9 @@ extension ChannelCore {
         setTailLimit(state)
         setHeadLimit(state)
         state.isGated = false
-        // AND, not a store of the remembered word: that would lose what the flags have become.
-        _ = ring.tail.fetchAndAcquiringAndReleasing(~RingWord.gate)
-        _ = ring.head.fetchAndAcquiringAndReleasing(~RingWord.gate)
+        // Nobody else writes a gated word, and the flags are the state's: a store loses nothing.
+        ring.tail.storeReleasing(state.tail | state.tailFlags)
+        ring.head.storeReleasing(state.head)
     }
 
     // MARK: Counting

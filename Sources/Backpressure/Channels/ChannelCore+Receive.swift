@@ -116,12 +116,12 @@ extension ChannelCore {
     /// The waiter's task was cancelled.
     func cancel(_ waiter: WaiterRef) {
         withState { state, effects in
+            // Unlinked: somebody else has ended the wait, and that verdict stands.
+            guard decide(waiter.pointer.pointee.list != 0) else { return }
             if state.senders.contains(waiter) {
                 state.counters.sendsCancelled += 1
-            } else if state.receivers.contains(waiter) {
-                state.counters.receivesCancelled += 1
             } else {
-                return
+                state.counters.receivesCancelled += 1
             }
             giveUp(waiter, &state, &effects, verdict: .cancelled)
         }

@@ -27,9 +27,9 @@ extension ChannelCore {
             if !state.isGated, decide(sendByRing(from: source)) { return (done, nil) }
             gate(&state)
             pump(&state, &effects, thorough: false)
-            if hasRoom(state), mayPassSenders(state) { return (take(&state, &effects, source, done), nil) }
+            if decide(hasRoom(state)), mayPassSenders(state) { return (take(&state, &effects, source, done), nil) }
             pumpPastStewards(&state, &effects)
-            if state.senders.isEmpty, hasRoom(state) { return (take(&state, &effects, source, done), nil) }
+            if decide(state.senders.isEmpty && hasRoom(state)) { return (take(&state, &effects, source, done), nil) }
 
             if overflow == .dropOldest {
                 makeRoom(&state, &effects)

@@ -110,7 +110,7 @@ final class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         let result = state.withLock { state in
             state.counters.lockedOperations += 1
             let result = body(&state, &effects)
-            assert(holds(state))
+            verify(holds(state), "an invariant of the channel is broken")
             return result
         }
         perform(effects)
@@ -128,7 +128,7 @@ final class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         if let request = effects.timer { timer.arm(request, for: self) }
     }
 
-    /// The invariants I1, I2 and the heap's; asserted at every unlock.
+    /// The invariants I1, I2 and the heap's; verified at every unlock.
     private func holds(_ state: borrowing ChannelState) -> Bool {
         guard state.isGated else {
             return state.spill.isEmpty && state.debt == 0

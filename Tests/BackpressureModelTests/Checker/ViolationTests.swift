@@ -271,6 +271,25 @@ import Testing
         #expect(Explorer.explore(fresh).exhausted)
     }
 
+    @Test func deallocatedMemoryDoesNotComeBack() {
+        let reusing = model(
+            "allocate again and again",
+            [
+                { words in
+                    var seen: Set<UnsafeMutableRawPointer> = []
+                    for _ in 0..<4 {
+                        let memory = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 8)
+                        ModelRuntime.expect(seen.insert(memory).inserted, "the address came back")
+                        ModelRuntime.plainWrite(memory)
+                        ModelRuntime.deallocate(memory, byteCount: 64)
+                    }
+                    _ = words.load(0)
+                }, { words in words.store(0, 1) },
+            ])
+        let exploration = Explorer.explore(reusing)
+        #expect(exploration.exhausted && exploration.executions == 2, "\(exploration)")
+    }
+
     @Test func accessBeforeAnyStepIsChecked() {
         let racing = model("no steps", [{ $0.write(0, 1) }, { $0.write(0, 2) }])
         #expect(Explorer.explore(racing).violation?.kind == .dataRace)

@@ -69,9 +69,10 @@ struct ChannelInFlightTests {
         let bench = ChannelBench(capacity: 4, fairness: fairness)
         let (first, second) = (bench.receive(), bench.receive())
         #expect(bench.snapshot.waitingReceivers == 2)
-        #expect(bench.send(1, .none).answer == .sent)
+        #expect(bench.send(1, .none, run: false).answer == .sent)
         guard let claim = bench.beginSend() else {
-            #expect(fairness == .fifo, "the gate is open while the steward is on its way")
+            // Strict, or the one allowed bypass is used up: the gate stayed closed, so there is no such race.
+            #expect(fairness.bypass <= 1)
             return
         }
         bench.executor.step()
@@ -87,7 +88,7 @@ struct ChannelInFlightTests {
     func finish_whenHeadUnpublished_everyReceiverEnds(fairness: Fairness) async throws {
         let bench = ChannelBench(capacity: 4, fairness: fairness)
         let tickets = [bench.receive(), bench.receive(), bench.receive()]
-        #expect(bench.send(1, .none).answer == .sent)
+        #expect(bench.send(1, .none, run: false).answer == .sent)
         let claim = bench.beginSend()
         bench.channel.finish()
         bench.executor.step()

@@ -3,13 +3,11 @@
 
 // An executor whose tasks run only when a test says so, on the test's own thread: schedules are then exact.
 
-import Synchronization
-
 @testable import Backpressure
 
 /// A task executor that holds its jobs until it is told to run them.
 ///
-/// A task that calls `Task.yield()` comes back by way of the global pool: see `run(until:)`.
+/// A timer of the library is no task of this executor and comes back by way of the global pool: see `run(until:)`.
 final class StepExecutor: TaskExecutor, Sendable {
     private let jobs = LockedState<[UnownedJob]>([])
 
@@ -32,9 +30,9 @@ final class StepExecutor: TaskExecutor, Sendable {
         return true
     }
 
-    /// Runs jobs, in order, until none is ready.
-    func run() {
-        while true {
+    /// Runs jobs, in order, until none is ready; a task that polls, and so is always ready, gets `rounds` turns.
+    func run(rounds: Int = 256) {
+        for _ in 0..<rounds {
             let batch = jobs.withLock { jobs in
                 let batch = jobs
                 jobs.removeAll()
@@ -49,9 +47,9 @@ final class StepExecutor: TaskExecutor, Sendable {
     ///
     /// - Returns: Whether the condition came to hold.
     func run(until condition: () -> Bool) async -> Bool {
-        for _ in 0..<200_000 {
+        for _ in 0..<20_000 {
             if condition() { return true }
-            run()
+            run(rounds: 16)
             await Task.yield()
         }
         return condition()

@@ -16,8 +16,8 @@
 // [ skip : 32 | failures : 16 | probes : 16 ]
 
 extension Ring {
-    private static let fewestProbes: UInt64 = 4
-    private static let mostProbes: UInt64 = 16
+    private static let fewestProbes: UInt64 = 2
+    private static let mostProbes: UInt64 = 8
     private static let mostFailures: UInt64 = 6
 
     /// On the line of the refusals, which no fast path touches.
@@ -60,7 +60,7 @@ extension Ring {
                 return true
             }
             spinPause()
-            _ = PlatformClock.suspendingNanoseconds()
+            for _ in 0..<3 { _ = PlatformClock.suspendingNanoseconds() }
         }
         let failed = min(failures + 1, Self.mostFailures)
         record.storeRelaxed((((1 << failed) - 1) << 32) | (failed << 16) | (probes / 2))

@@ -62,7 +62,7 @@ struct RingGeometry: Sendable {
     /// The position after `word`, which has no flags.
     @inlinable @inline(__always)
     func next(_ word: UInt64) -> UInt64 {
-        word &+ (word & indexMask == lastIndex ? lapStep : 1)
+        word &+ (decide(word & indexMask == lastIndex) ? lapStep : 1)
     }
 
     /// What the stamp of the slot at `word` is while it is free for that lap.

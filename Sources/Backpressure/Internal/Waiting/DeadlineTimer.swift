@@ -16,13 +16,13 @@ protocol DeadlineOwner: AnyObject, Sendable {
 
 /// Holds the task that sleeps for the earliest deadline.
 struct DeadlineTimer: ~Copyable, Sendable {
-    private struct Armed {
+    struct Armed {
         var generation: UInt64 = 0
         var task: Task<Void, Never>?
         var started = 0
     }
 
-    private let armed = LockedState(Armed())
+    let armed = LockedState(Armed())
 
     /// How many timer tasks have been started so far.
     var startedTasks: Int { armed.withLock { $0.started } }

@@ -18,8 +18,11 @@
 struct Deadlines {
     private var heap: [WaiterRef] = []
     /// When the timer of the present generation rings; `Int64.max` while none is armed.
-    private(set) var armedFor: Int64 = .max
+    private(set) var armedFor: Int64
     private(set) var generation: UInt64 = 0
+
+    /// - Parameter armedFor: When a timer rings already; by default there is none.
+    init(armedFor: Int64 = .max) { self.armedFor = armedFor }
 
     var isEmpty: Bool { heap.isEmpty }
 

@@ -93,8 +93,7 @@ struct WaiterRef: @unchecked Sendable, Equatable {
     /// Gives the memory back. The element must have been moved out, and `resumed` seen (I2).
     func deallocate(payload layout: SlotLayout) {
         let size = Self.payloadOffset(layout) + layout.stride - layout.elementOffset
-        PlainAccess.free(pointer, byteCount: size)
-        UnsafeMutableRawPointer(pointer).deallocate()
+        PlainAccess.deallocate(UnsafeMutableRawPointer(pointer), byteCount: size)
     }
 
     private static func payloadOffset(_ layout: SlotLayout) -> Int {
@@ -131,17 +130,16 @@ struct WaiterRef: @unchecked Sendable, Equatable {
 // MARK: - Sleeping and waking
 
 extension WaiterRef {
-    /// Offers the task's continuation to the waker; false when the wait is over already.
-    func park(_ continuation: UnsafeContinuation<Void, Never>) -> Bool {
-        let bits = UInt64(UInt(bitPattern: unsafeBitCast(continuation, to: UnsafeRawPointer.self)))
-        return cell.compareExchangeAcquiringAndReleasing(expected: Self.empty, desired: bits).exchanged
+    /// Offers the way to resume the task to the waker; false when the wait is over already.
+    func park(_ task: SleepingTask) -> Bool {
+        cell.compareExchangeAcquiringAndReleasing(expected: Self.empty, desired: task.bits).exchanged
     }
 
     /// Ends the sleep; the caller has given the verdict and holds no lock. The waiter may be gone on return (I2).
     func wake() {
         let seen = cell.exchangeAcquiringAndReleasing(Self.resumed)
         guard decide(seen != Self.empty) else { return }
-        unsafeBitCast(UnsafeRawPointer(bitPattern: UInt(seen)), to: UnsafeContinuation<Void, Never>.self).resume()
+        SleepingTask(bits: seen).resume()
     }
 
     /// Whether the wait is over; orders the verdict and the element before what follows.
@@ -154,7 +152,7 @@ extension WaiterRef {
     func sleep(cancelling canceller: some WaitCanceller) async {
         await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
-                if !park(continuation) { continuation.resume() }
+                if !park(SleepingTask(continuation)) { continuation.resume() }
             }
         } onCancel: {
             canceller.cancel(self)

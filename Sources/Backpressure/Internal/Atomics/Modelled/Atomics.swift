@@ -118,6 +118,15 @@ enum PlainAccess {
     ) {
         ModelRuntime.free(address, byteCount: byteCount, file: file, line: line)
     }
+
+    /// `free` and the deallocation itself, which waits for the end of the execution: an address that came back within
+    /// one would look like a use after free.
+    @inlinable
+    static func deallocate(
+        _ address: UnsafeMutableRawPointer, byteCount: Int, file: StaticString = #fileID, line: UInt = #line
+    ) {
+        ModelRuntime.deallocate(address, byteCount: byteCount, file: file, line: line)
+    }
 }
 
 /// A turn of a loop that can end only after another thread has written: the thread is not scheduled before.
@@ -130,4 +139,10 @@ func spinPause(file: StaticString = #fileID, line: UInt = #line) {
 @inlinable
 func decide(_ condition: Bool, file: StaticString = #fileID, line: UInt = #line) -> Bool {
     ModelRuntime.decide(condition, file: file, line: line)
+}
+
+/// An invariant: a violation when it does not hold.
+func verify(_ condition: @autoclosure () -> Bool, _ message: @autoclosure () -> String) {
+    guard ModelRuntime.isExploring else { return }
+    ModelRuntime.expect(condition(), message())
 }

@@ -98,6 +98,10 @@ enum PlainAccess {
     /// The memory at `address` is given back: any later access to it is a use after free.
     @inlinable @inline(__always)
     static func free(_ address: UnsafeRawPointer, byteCount: Int) {}
+
+    /// `free` and the deallocation itself.
+    @inlinable @inline(__always)
+    static func deallocate(_ address: UnsafeMutableRawPointer, byteCount: Int) { address.deallocate() }
 }
 
 /// A turn of a loop that can end only after another thread has written; natively it is nothing.
@@ -109,3 +113,9 @@ func spinPause() {}
 /// Under the model checker a mutant can force the outcome at one place, to show that some test notices.
 @inlinable @inline(__always)
 func decide(_ condition: Bool) -> Bool { condition }
+
+/// An invariant. Natively it is asserted in debug builds, under the model checker at every step that states it.
+@inline(__always)
+func verify(_ condition: @autoclosure () -> Bool, _ message: @autoclosure () -> String) {
+    assert(condition(), message())
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// The same surface as `Native/SleepingTask.swift`, for the model checker: in an exploration nothing is suspended, a
+// thread of the model sleeps on the cell itself.
+
+import ModelChecker
+
+/// The way to resume one suspended task, once.
+struct SleepingTask {
+    let bits: UInt64
+
+    init(bits: UInt64) { self.bits = bits }
+
+    init(_ continuation: UnsafeContinuation<Void, Never>) {
+        bits = UInt64(UInt(bitPattern: unsafeBitCast(continuation, to: UnsafeRawPointer.self)))
+    }
+
+    func resume() {
+        guard ModelRuntime.isExploring else {
+            unsafeBitCast(UnsafeRawPointer(bitPattern: UInt(bits)), to: UnsafeContinuation<Void, Never>.self).resume()
+            return
+        }
+        ModelRuntime.expect(bits != WaiterRef.resumed, "a waiter was resumed twice")
+    }
+}

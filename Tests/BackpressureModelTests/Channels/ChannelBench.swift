@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// A channel under the model checker: the shipped code, with a thread's sleep in place of the `await`.
+//
+// `send` and `receive` below repeat the few lines of `BoundedChannel.sendSlow` and `receiveSlow` that suspend; all
+// else is the shipped code. What each operation came to is noted, and `check` holds the notes against the contract.
+
+#if BACKPRESSURE_MODEL_CHECK
+    @testable import Backpressure
+    import ModelChecker
+
+    /// One channel of integers, and what the operations on it came to.
+    final class ChannelBench: @unchecked Sendable {
+        enum Note: Equatable {
+            case sent(Int)
+            case dropped(Int)
+            case returned(Int, Rejection)
+            case received(Int)
+            case ended(Rejection?)
+            case empty
+        }
+
+        /// A send that had to wait: its element, and where its side stood when it was registered.
+        struct Wait {
+            let element: Int
+            let ordinal: UInt64
+        }
+
+        let channel: BoundedChannel<Int, Never>
+        private(set) var notes: [[Note]] = Array(repeating: [], count: 8)
+        private(set) var waits: [Wait] = []
+        private let waiterWords = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 8)
+        private let prefilled: Int
+        private let deadline: Int64
+
+        init(
+            capacity: Int, overflow: OverflowPolicy = .suspend, fairness: Fairness = .fifo, filled: Int = 0,
+            deadline: Int64 = .max
+        ) {
+            self.deadline = deadline
+            final class Sink: @unchecked Sendable { var elements: [(Int, Rejection)] = [] }
+            let sink = Sink()
+            channel = BoundedChannel(
+                capacity: capacity, overflow: overflow, fairness: fairness,
+                onUndelivered: { element, reason in sink.elements.append((element, reason)) })
+            prefilled = filled
+            // The timer of a model is a thread of the model, not a task.
+            channel.core.state.withLock { $0.deadlines = Deadlines(armedFor: .min) }
+            for index in 0..<filled { _ = channel.trySend(-1 - index) }
+            collect = { sink.elements }
+            for index in 0..<8 { waiterWords.storeBytes(of: 0, toByteOffset: index * 8, as: UInt64.self) }
+        }
+
+        private let collect: () -> [(Int, Rejection)]
+
+        deinit { waiterWords.deallocate() }
+
+        // MARK: Operations of thread `me`
+
+        func send(_ element: Int, by me: Int) {
+            if case .claimed(let slot, let stamp) = channel.ring.claimForSend(stride: SlotLayout(of: Int.self).stride) {
+                channel.publish(element, in: slot, stamp: stamp)
+                return note(.sent(element), me)
+            }
+            var slot: Int? = element
+            let times = channel.core.isSuspending ? WaitTimes(now: 0, deadline: deadline) : nil
+            let (outcome, waiter) = channel.offer(&slot, times: times)
+            guard let waiter else { return noteAnswer(channel.answer(outcome, &slot, refusal: .full), element, me) }
+            waits.append(Wait(element: element, ordinal: waiter.pointer.pointee.ordinal))
+            sleep(waiter, me)
+            let verdict = waiter.verdict
+            if verdict != .granted {
+                PlainAccess.read(channel.core.payload(of: waiter))
+                slot = channel.core.payload(of: waiter).assumingMemoryBound(to: Int.self).move()
+            }
+            channel.core.release(waiter, isSender: true)
+            noteAnswer(channel.answer(verdict, &slot), element, me)
+        }
+
+        func trySend(_ element: Int, by me: Int) { noteAnswer(channel.trySend(element), element, me) }
+
+        func receive(by me: Int) {
+            let claim = channel.ring.claimForReceive(stride: SlotLayout(of: Int.self).stride)
+            if case .claimed(let slot, let stamp) = claim {
+                return note(.received(channel.take(from: slot, stamp: stamp)), me)
+            }
+            var slot: Int?
+            let (outcome, waiter) = channel.poll(&slot, times: WaitTimes(now: 0, deadline: deadline))
+            guard let waiter else {
+                if let slot { return note(.received(slot), me) }
+                return note(.ended(nil), me)
+            }
+            if outcome == .registeredPending {
+                while channel.core.mustPoll(waiter) { spinPause() }
+            }
+            sleep(waiter, me)
+            let verdict = waiter.verdict
+            if verdict == .granted {
+                PlainAccess.read(channel.core.payload(of: waiter))
+                slot = channel.core.payload(of: waiter).assumingMemoryBound(to: Int.self).move()
+            }
+            channel.core.release(waiter, isSender: false)
+            switch verdict {
+            case .granted: note(.received(slot ?? .min), me)
+            case .cancelled: note(.ended(.cancelled), me)
+            case .timedOut: note(.ended(.timedOut), me)
+            case .finished, .abandoned, .none: note(.ended(nil), me)
+            }
+        }
+
+        func tryReceive(by me: Int) {
+            switch channel.tryReceive() {
+            case .received(let element): note(.received(element), me)
+            case .empty: note(.empty, me)
+            case .finished: note(.ended(nil), me)
+            }
+        }
+
+        /// Cancels the wait of thread `other`, if it waits by now.
+        func cancelWait(of other: Int) {
+            // The runtime's own lock: a handler that runs keeps `withTaskCancellationHandler` from returning.
+            ModelRuntime.lock(waiterWords + other * 8)
+            let word = ModelRuntime.atomicLoad(waiterWords + other * 8, .acquiring)
+            if let pointer = UnsafeMutablePointer<Waiter>(bitPattern: UInt(word)) {
+                channel.core.cancel(WaiterRef(pointer))
+            }
+            ModelRuntime.unlock(waiterWords + other * 8)
+        }
+
+        func timerRings() { _ = channel.core.timerRang(generation: 0) }
+
+        /// What `WaiterRef.sleep` does: the swap that offers the continuation, and the wait for its resumption.
+        private func sleep(_ waiter: WaiterRef, _ me: Int) {
+            ModelRuntime.atomicStore(waiterWords + me * 8, UInt64(UInt(bitPattern: waiter.pointer)), .releasing)
+            if waiter.park(SleepingTask(bits: 1000 + UInt64(me))) {
+                ModelRuntime.park(on: waiter.cellAddress, while: { $0 != WaiterRef.resumed })
+            }
+            _ = waiter.isResumed
+            ModelRuntime.lock(waiterWords + me * 8)
+            ModelRuntime.atomicStore(waiterWords + me * 8, 0, .releasing)
+            ModelRuntime.unlock(waiterWords + me * 8)
+        }
+
+        private func noteAnswer(_ answer: SendResult<Int>, _ element: Int, _ me: Int) {
+            switch answer {
+            case .sent: note(.sent(element), me)
+            case .dropped: note(.dropped(element), me)
+            case .returned(let rejected):
+                ModelRuntime.expect(rejected.element == element, "\(rejected.element) came back for \(element)")
+                note(.returned(element, rejected.reason), me)
+            }
+        }
+
+        private func note(_ note: Note, _ me: Int) { notes[me].append(note) }
+    }
+
+    // MARK: - The contract
+
+    extension ChannelBench {
+        func has(_ note: Note) -> Bool { notes.joined().contains(note) }
+
+        /// All that came out, in each receiver's order; then what is still in.
+        private func drained() -> [Int] {
+            var rest: [Int] = []
+            while case .received(let element) = channel.tryReceive() { rest.append(element) }
+            return rest
+        }
+
+        /// Delivered xor handed back, order, nobody left behind, the gate open: after any execution.
+        func check() {
+            let snapshot = channel.snapshot()
+            ModelRuntime.expect(
+                snapshot.depth >= 0 && snapshot.depth <= channel.capacity, "depth \(snapshot.depth)")
+            ModelRuntime.expect(
+                snapshot.waitingSenders == 0 && snapshot.waitingReceivers == 0, "somebody still waits: \(snapshot)")
+            let words = channel.ring.tail.loadRelaxed() | channel.ring.head.loadRelaxed()
+            ModelRuntime.expect(words & RingWord.gate == 0, "the gate is closed at rest")
+            let rest = drained()
+            let isClosed = snapshot.isClosed
+            ModelRuntime.expect(channel.isClosed == isClosed, "the word and the state disagree about the end")
+            let undelivered = collect()
+
+            var sent: [Int: Int] = [:]
+            for index in 0..<prefilled { sent[-1 - index] = 1 }
+            var out: [Int: Int] = [:]
+            var dropped: [Int] = []
+            for note in notes.joined() {
+                switch note {
+                case .sent(let element): sent[element, default: 0] += 1
+                case .received(let element): out[element, default: 0] += 1
+                case .dropped(let element): dropped.append(element)
+                case .returned, .ended, .empty: break
+                }
+            }
+            for element in rest { out[element, default: 0] += 1 }
+            for (element, reason) in undelivered {
+                if reason == .full {
+                    ModelRuntime.expect(dropped.contains(element), "\(element) reported dropped, but was not")
+                } else {
+                    out[element, default: 0] += 1
+                }
+            }
+            ModelRuntime.expect(
+                sent == out, "sent \(sent) but received, left or undelivered \(out); notes \(notes.prefix(4))")
+            ModelRuntime.expect(
+                snapshot.sent == UInt64(sent.count), "snapshot counts \(snapshot.sent) sends, there were \(sent.count)")
+            checkOrder(rest)
+        }
+
+        /// Elements of one sender (their tens digit) never pass each other, in any one receiver's eyes.
+        private func checkOrder(_ rest: [Int]) {
+            var sequences = notes.map { notes in
+                notes.compactMap { note in if case .received(let element) = note { element } else { nil } }
+            }
+            sequences.append(rest)
+            for sequence in sequences {
+                var last: [Int: Int] = [:]
+                for element in sequence where element >= 0 {
+                    ModelRuntime.expect(
+                        (last[element / 10] ?? -1) < element, "order of sender \(element / 10) broken: \(sequence)")
+                    last[element / 10] = element
+                }
+            }
+            ModelRuntime.expect(rest.count <= channel.capacity, "\(rest.count) elements in \(channel.capacity)")
+        }
+
+        /// With one receiver, `me`, who took everything: how many newcomers passed each waiting sender.
+        func checkBypass(receiver me: Int, bound: Int) {
+            var order: [Int] = []
+            for note in notes[me] { if case .received(let element) = note { order.append(element) } }
+            for wait in waits {
+                guard let place = order.firstIndex(of: wait.element) else { continue }
+                let earlier = Set(waits.filter { $0.ordinal <= wait.ordinal }.map(\.element))
+                guard place > Int(wait.ordinal) else { continue }
+                let passed = order[Int(wait.ordinal)..<place].filter { !earlier.contains($0) }.count
+                ModelRuntime.expect(passed <= bound, "\(passed) newcomers passed \(wait.element): \(order)")
+            }
+        }
+    }
+#endif

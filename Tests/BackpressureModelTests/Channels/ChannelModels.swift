@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// The programs that the channel is explored with: a few operations on two to four threads.
+//
+// Every program ends in every schedule by its own count: as many takers as elements, or a close. A model that
+// deadlocks is therefore a lost wake-up of the channel and not of the program.
+
+#if BACKPRESSURE_MODEL_CHECK
+    @testable import Backpressure
+    import ModelChecker
+
+    /// One operation of a thread. An element's tens digit names its sender.
+    enum Op: Sendable {
+        case send(Int)
+        case trySend(Int)
+        case receive
+        case tryReceive
+        case finish
+        case abandon
+        case cancel(Int)
+        case timerRings
+    }
+
+    struct ChannelModel: Sendable, CustomStringConvertible {
+        let name: String
+        var capacity = 1
+        var overflow = OverflowPolicy.suspend
+        var fairness = Fairness.fifo
+        var filled = 0
+        var deadline = Int64.max
+        /// The thread that receives everything, where the bypass bound is to be checked.
+        var soleReceiver: Int?
+        let threads: [[Op]]
+
+        var description: String { name }
+
+        var model: Model {
+            let this = self
+            return Model(
+                name,
+                setup: {
+                    ChannelBench(
+                        capacity: this.capacity, overflow: this.overflow, fairness: this.fairness,
+                        filled: this.filled, deadline: this.deadline)
+                },
+                threads: threads.enumerated().map { me, operations in
+                    { bench in for operation in operations { bench.run(operation, by: me) } }
+                },
+                check: { bench in
+                    bench.check()
+                    if let receiver = this.soleReceiver {
+                        bench.checkBypass(receiver: receiver, bound: Int(this.fairness.bypass))
+                    }
+                })
+        }
+    }
+
+    extension ChannelBench {
+        func run(_ operation: Op, by me: Int) {
+            switch operation {
+            case .send(let element): send(element, by: me)
+            case .trySend(let element): trySend(element, by: me)
+            case .receive: receive(by: me)
+            case .tryReceive: tryReceive(by: me)
+            case .finish: channel.finish()
+            case .abandon: channel.cancel()
+            case .cancel(let other): cancelWait(of: other)
+            case .timerRings: timerRings()
+            }
+        }
+    }
+
+    // MARK: - The families
+
+    enum ChannelModels {
+        /// Programs run once for each of these.
+        private static let modes: [(String, Fairness)] = [("fifo", .fifo), ("eventual 1", .eventual(bypass: 1))]
+
+        private static func inModes(
+            _ name: String, capacities: [Int] = [1, 2], overflow: OverflowPolicy = .suspend, filled: Int = 0,
+            _ threads: [[Op]]
+        ) -> [ChannelModel] {
+            modes.flatMap { mode, fairness in
+                capacities.map { capacity in
+                    ChannelModel(
+                        name: "\(name), capacity \(capacity), \(mode)", capacity: capacity, overflow: overflow,
+                        fairness: fairness, filled: filled == .max ? capacity : filled, threads: threads)
+                }
+            }
+        }
+
+        static let transfer: [ChannelModel] =
+            inModes("send | receive", [[.send(0)], [.receive]])
+            + inModes("send, send | receive, receive", capacities: [1, 2, 3], [[.send(0), .send(1)], [.receive, .receive]])
+            + inModes(
+                "send x3 | receive x3", capacities: [1, 2], [[.send(0), .send(1), .send(2)], [.receive, .receive, .receive]])
+            + inModes("send | send | receive x2", [[.send(0)], [.send(10)], [.receive, .receive]])
+            + inModes("send x2 | receive | receive", [[.send(0), .send(1)], [.receive], [.receive]])
+            + inModes("send | send | receive | receive", [[.send(0)], [.send(10)], [.receive], [.receive]])
+            + inModes("full: send | receive x2", filled: .max, [[.send(0)], [.receive, .receive]])
+            + inModes("full: send | send | receive x2", capacities: [1], filled: .max, [[.send(0)], [.send(10)], [.receive, .receive]])
+            + inModes("full: send | receive | trySend", filled: .max, [[.send(0)], [.receive], [.receive], [.trySend(10)]])
+            + inModes("trySend | tryReceive | send | receive", capacities: [1], [[.trySend(0)], [.tryReceive], [.send(10)], [.receive]].filter { _ in false } + [[.trySend(0), .tryReceive], [.send(10), .tryReceive]])
+            + inModes("trySend x2 | tryReceive x2", [[.trySend(0), .trySend(1)], [.tryReceive, .tryReceive]])
+
+        static let close: [ChannelModel] =
+            inModes("send | finish | receive", [[.send(0)], [.finish], [.receive]])
+            + inModes("send x2, finish | receive x3", capacities: [1, 2], [[.send(0), .send(1), .finish], [.receive, .receive, .receive]])
+            + inModes("full: send | finish | tryReceive", filled: .max, [[.send(0)], [.finish], [.tryReceive]])
+            + inModes("receive | receive | finish", [[.receive], [.receive], [.finish]])
+            + inModes("send | abandon | receive", [[.send(0)], [.abandon], [.receive]])
+            + inModes("full: send | abandon | tryReceive", filled: .max, [[.send(0)], [.abandon], [.tryReceive]])
+            + inModes("send | finish, abandon | receive", capacities: [1], [[.send(0)], [.finish, .abandon], [.receive]])
+
+        static let cancel: [ChannelModel] =
+            inModes("full: send | cancel it | receive", filled: .max, [[.send(0)], [.cancel(0)], [.tryReceive]].map { $0 } + [])
+                .map(closing)
+            + inModes("receive | cancel it | send", [[.receive], [.cancel(0)], [.send(10)]])
+            + inModes("receive | receive | cancel one | send, finish", capacities: [1], [[.receive], [.receive], [.cancel(0)], [.send(30), .finish]])
+            + inModes("full: send | send | cancel one | receive", capacities: [1], filled: .max, [[.send(0)], [.send(10)], [.cancel(0)], [.receive, .finish]])
+            + [
+                timed(ChannelModel(name: "full: timed send | timer | receive, finish", filled: 1, threads: [[.send(0)], [.timerRings], [.receive, .finish]])),
+                timed(ChannelModel(name: "timed receive | timer | send", threads: [[.receive], [.timerRings], [.send(20), .finish]])),
+                timed(ChannelModel(name: "timed receive | timer | cancel it | send", threads: [[.receive], [.timerRings], [.cancel(0)], [.send(30), .finish]])),
+            ]
+
+        static let dropping: [ChannelModel] =
+            inModes("drop | drop | receive", overflow: .dropOldest, [[.send(0)], [.send(10)], [.tryReceive]])
+            + inModes("drop x2 | drop x2", overflow: .dropOldest, [[.send(0), .send(1)], [.send(10), .send(11)]])
+            + inModes("full: drop | drop | receive", overflow: .dropOldest, filled: .max, [[.send(0)], [.send(10)], [.receive]])
+            + inModes("full: drop | receive | finish", overflow: .dropOldest, filled: .max, [[.send(0)], [.receive], [.finish]])
+            + inModes("full: drop | abandon", overflow: .dropOldest, filled: .max, [[.send(0)], [.abandon], [.tryReceive]])
+            + inModes("full: dropNewest | receive", overflow: .dropNewest, filled: .max, [[.send(0), .send(1)], [.receive]])
+            + inModes("full: reject | receive", overflow: .reject, filled: .max, [[.send(0), .send(1)], [.receive]])
+
+        /// One receiver takes all; two senders wait while a third, the newcomer, comes and goes.
+        static let bypass: [ChannelModel] = [0, 1, 2].map { bound in
+            ChannelModel(
+                name: "bypass \(bound): full: send | send | send x2 | receive x5", capacity: 1,
+                fairness: .eventual(bypass: bound), filled: 1, soleReceiver: 3,
+                threads: [[.send(0)], [.send(10)], [.send(20)], [.receive, .receive, .receive, .receive]])
+        }
+
+        static var all: [ChannelModel] { transfer + close + cancel + dropping + bypass }
+
+        /// The waiting operations of `model` end at the close that is added to its last thread.
+        private static func closing(_ model: ChannelModel) -> ChannelModel {
+            var threads = model.threads
+            threads[threads.count - 1].append(.finish)
+            return ChannelModel(
+                name: model.name + ", finish", capacity: model.capacity, overflow: model.overflow,
+                fairness: model.fairness, filled: model.filled, threads: threads)
+        }
+
+        private static func timed(_ model: ChannelModel) -> ChannelModel {
+            var model = model
+            model.deadline = 1
+            return model
+        }
+    }
+#endif
