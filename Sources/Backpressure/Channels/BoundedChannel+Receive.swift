@@ -131,12 +131,12 @@ extension BoundedChannel where Element: ~Copyable {
             if let failure = core.failure as? Failure { throw .failed(failure) }
             return nil
         }
-        await core.wait(waiter, polling: outcome == .registeredPending)
+        await core.wait(waiter, isSender: false, polling: outcome == .registeredPending)
         let verdict = waiter.verdict
         if verdict == .granted {
             slot = core.payload(of: waiter).assumingMemoryBound(to: Element.self).move()
         }
-        core.release(waiter, isSender: false)
+        core.release(waiter)
         switch verdict {
         case .granted: return slot
         case .cancelled: throw .rejected(.cancelled)

@@ -80,7 +80,9 @@ extension BoundedChannel where Element: ~Copyable {
         case .claimed(let slot, let stamp):
             publish(element, in: slot, stamp: stamp)
             return .sent
-        case .full, .locked:
+        case .full:
+            return trySendToFull(element)
+        case .locked:
             return trySendSlow(element)
         }
     }
@@ -93,6 +95,15 @@ extension BoundedChannel where Element: ~Copyable {
         PlainAccess.write(place)
         place.bindMemory(to: Element.self, capacity: 1).initialize(to: element)
         AtomicWord(at: slot).storeReleasing(stamp)
+    }
+
+    /// "Full" is exact, so a refusal needs no lock; only a policy that drops something does.
+    @inlinable
+    @inline(never)
+    func trySendToFull(_ element: consuming Element) -> SendResult<Element> {
+        guard core.refusesWhenFull else { return trySendSlow(element) }
+        core.noteRefusal()
+        return .returned(Rejected(element: element, reason: .full))
     }
 
     @inlinable
@@ -118,12 +129,12 @@ extension BoundedChannel where Element: ~Copyable {
         let (outcome, waiter) = offer(&slot, times: core.isSuspending ? core.waitTimes(limit) : nil)
         if outcome == .doneYieldDue { await Task.yield() }
         guard let waiter else { return answer(outcome, &slot, refusal: .full) }
-        await core.wait(waiter, polling: false)
+        await core.wait(waiter, isSender: true, polling: false)
         let verdict = waiter.verdict
         if verdict != .granted {
             slot = core.payload(of: waiter).assumingMemoryBound(to: Element.self).move()
         }
-        core.release(waiter, isSender: true)
+        core.release(waiter)
         return answer(verdict, &slot)
     }
 

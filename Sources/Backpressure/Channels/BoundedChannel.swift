@@ -56,25 +56,9 @@ public final class BoundedChannel<Element: ~Copyable, Failure: Error>: Sendable 
         clock: some Clock<Duration> = ContinuousClock(),
         onUndelivered: (@Sendable (_ element: consuming sending Element, _ reason: Rejection) -> Void)? = nil
     ) {
-        core = ChannelCore(
-            capacity: capacity,
-            layout: SlotLayout(of: Element.self),
-            overflow: overflow,
-            fairness: fairness,
-            timeSource: TimeSource(clock),
-            move: { destination, source in
-                destination.bindMemory(to: Element.self, capacity: 1)
-                    .moveInitialize(from: source.assumingMemoryBound(to: Element.self), count: 1)
-            },
-            discard: { source, reason in
-                let source = source.assumingMemoryBound(to: Element.self)
-                if let onUndelivered {
-                    nonisolated(unsafe) let element = source.move()
-                    onUndelivered(element, reason)
-                } else {
-                    source.deinitialize(count: 1)
-                }
-            })
+        core = TypedChannelCore<Element>(
+            capacity: capacity, overflow: overflow, fairness: fairness, timeSource: TimeSource(clock),
+            onUndelivered: onUndelivered)
         ring = core.fastRing
     }
 

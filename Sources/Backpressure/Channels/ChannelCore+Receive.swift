@@ -15,7 +15,7 @@ extension ChannelCore {
         withState { state, effects in
             let yieldDue = spendHeadBudget(&state)
             let done = yieldDue ? ChannelOutcome.doneYieldDue : .done
-            if !state.isGated, decide(receiveByRing(into: destination)) { return (done, nil) }
+            if decide(!state.isGated), receiveByRing(into: destination) { return (done, nil) }
             gate(&state)
             pump(&state, &effects, thorough: false)
             if mayPassReceivers(state), takeOut(&state, to: destination) {
@@ -85,31 +85,49 @@ extension ChannelCore {
 
     // MARK: Awake
 
-    /// Suspends the calling task until its wait is over.
+    /// Suspends the calling task until its wait is over, and does what it owes its side if it woke as its steward.
     @inline(never)
     @usableFromInline
-    nonisolated(nonsending) func wait(_ waiter: WaiterRef, polling: Bool) async {
-        if polling {
-            while mustPoll(waiter) { await Task.yield() }
-        }
+    nonisolated(nonsending) func wait(_ waiter: WaiterRef, isSender: Bool, polling: Bool) async {
+        if polling { await poll(waiter) }
         await waiter.sleep(cancelling: self)
+        if waiter.pointer.pointee.isSteward { await serve(isSender: isSender) }
     }
 
-    /// Does what a woken waiter owes its side, and frees it. Its element has been moved out or taken over.
+    // Apart from `wait`, so that the frame of a task that merely sleeps stays small.
+
+    @inline(never)
+    private nonisolated(nonsending) func poll(_ waiter: WaiterRef) async {
+        while mustPoll(waiter) { await Task.yield() }
+    }
+
+    @inline(never)
+    private nonisolated(nonsending) func serve(isSender: Bool) async {
+        while mustStayOn(isSender: isSender) { await Task.yield() }
+    }
+
+    /// Frees a woken waiter whose element has been moved out or taken over.
     @usableFromInline
-    func release(_ waiter: WaiterRef, isSender: Bool) {
-        if waiter.pointer.pointee.isSteward { endStewardship(isSender: isSender) }
-        waiter.deallocate(payload: layout)
-    }
+    func release(_ waiter: WaiterRef) { waiter.deallocate(payload: layout) }
 
-    /// The steward runs: serve the next of its side, or leave the gate open for good.
-    private func endStewardship(isSender: Bool) {
+    /// The steward runs: serves the next of its side, or leaves the gate open for good.
+    ///
+    /// While the gate was open a sender may have claimed a slot, and may not have published it yet. It will look at
+    /// nothing afterwards, and the receivers that sleep went to sleep before: so the steward polls on their behalf.
+    ///
+    /// - Returns: Whether the steward must come again.
+    func mustStayOn(isSender: Bool) -> Bool {
         withState { state, effects in
             if isSender { state.hasSenderSteward = false } else { state.hasReceiverSteward = false }
-            guard isSender ? !state.senders.isEmpty : !state.receivers.isEmpty else { return }
+            guard isSender ? !state.senders.isEmpty : !state.receivers.isEmpty else { return false }
             gate(&state)
             pump(&state, &effects, thorough: false)
+            let pending =
+                !isSender && !state.receivers.isEmpty && !state.hasReceiverSteward
+                && decide(claimed(state) > 0)
+            if pending { state.hasReceiverSteward = true }
             settle(&state)
+            return pending
         }
     }
 

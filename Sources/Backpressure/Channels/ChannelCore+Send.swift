@@ -24,7 +24,7 @@ extension ChannelCore {
             let done = yieldDue ? ChannelOutcome.doneYieldDue : .done
             guard state.closure == .open else { return (closedOutcome(state), nil) }
             // Close the gate only to sleep: without this look the sides would keep shutting each other out.
-            if !state.isGated, decide(sendByRing(from: source)) { return (done, nil) }
+            if decide(!state.isGated), sendByRing(from: source) { return (done, nil) }
             gate(&state)
             pump(&state, &effects, thorough: false)
             if decide(hasRoom(state)), mayPassSenders(state) { return (take(&state, &effects, source, done), nil) }

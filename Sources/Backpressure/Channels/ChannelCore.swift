@@ -4,18 +4,10 @@
 // The channel behind the channel: ring, lock, waiters and timer, for elements of any type.
 //
 // The core is not generic, so it is compiled once, here: a generic slow path in another module than its caller runs
-// unspecialised, at many times the cost. It sees elements as memory of a known layout and moves them by one function
-// that knows the type. `BoundedChannel` is the typed surface.
+// unspecialised, at many times the cost. It sees elements as memory of a known layout; the two methods that know the
+// type are its subclass's. `BoundedChannel` is the typed surface.
 //
 // Files: `ChannelCore+Pump` matches elements and waiters, `ChannelCore+Send`, `+Receive`, `+Close` are the verbs.
-
-/// Moves an element between two places in memory.
-@usableFromInline
-typealias ElementMover = @Sendable (_ to: UnsafeMutableRawPointer, _ from: UnsafeMutableRawPointer) -> Void
-
-/// Takes an element that nobody will receive out of memory, and hands it to the hook or destroys it.
-@usableFromInline
-typealias ElementDiscarder = @Sendable (_ from: UnsafeMutableRawPointer, Rejection) -> Void
 
 /// What a look at the channel under its lock came to.
 @usableFromInline
@@ -38,15 +30,13 @@ enum ChannelOutcome: UInt8, Sendable {
 }
 
 @usableFromInline
-final class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
+class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     let ring: Ring
     let layout: SlotLayout
     let overflow: OverflowPolicy
     /// How many newcomers may pass a waiter; 0 is strict.
     let bypass: UInt64
     let timeSource: TimeSource
-    let move: ElementMover
-    @usableFromInline let discard: ElementDiscarder
     let state: LockedState<ChannelState>
     let timer = DeadlineTimer()
     private let allocation: ZeroedMemory
@@ -56,8 +46,7 @@ final class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
 
     @usableFromInline
     init(
-        capacity: Int, layout: SlotLayout, overflow: OverflowPolicy, fairness: Fairness, timeSource: TimeSource,
-        move: @escaping ElementMover, discard: @escaping ElementDiscarder
+        capacity: Int, layout: SlotLayout, overflow: OverflowPolicy, fairness: Fairness, timeSource: TimeSource
     ) {
         precondition(capacity >= 1, "a bounded channel holds at least 1 element, not \(capacity)")
         precondition(
@@ -68,8 +57,6 @@ final class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         self.overflow = overflow
         bypass = fairness.bypass
         self.timeSource = timeSource
-        self.move = move
-        self.discard = discard
         let firstYield = geometry.word(ordinal: Self.yieldInterval)
         state = LockedState(ChannelState(firstYield: firstYield))
         ring.tailLimit.storeRelaxed(firstYield)
@@ -78,14 +65,29 @@ final class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
 
     deinit {
         timer.cancel()
-        discardAll()
         allocation.deallocate()
+    }
+
+    // MARK: - What knows the element's type
+
+    /// Moves an element between two places in memory.
+    func move(_ destination: UnsafeMutableRawPointer, _ source: UnsafeMutableRawPointer) {
+        preconditionFailure("the core of a channel is always a TypedChannelCore")
+    }
+
+    /// Takes an element that nobody will receive out of memory, and hands it to the hook or destroys it.
+    @usableFromInline
+    func discard(_ source: UnsafeMutableRawPointer, _ reason: Rejection) {
+        preconditionFailure("the core of a channel is always a TypedChannelCore")
     }
 
     @usableFromInline var capacity: Int { ring.geometry.capacity }
 
     /// Whether a send waits for room.
     @usableFromInline var isSuspending: Bool { overflow == .suspend }
+
+    /// Whether an operation that does not wait gets its element back from a full channel.
+    @usableFromInline var refusesWhenFull: Bool { overflow == .suspend || overflow == .reject }
 
     /// Where the element of a waiter lies.
     @usableFromInline
@@ -108,7 +110,7 @@ final class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     func withState<Result>(_ body: (inout ChannelState, inout ChannelEffects) -> Result) -> Result {
         var effects = ChannelEffects()
         let result = state.withLock { state in
-            state.counters.lockedOperations += 1
+            state.lockedOperations += 1
             let result = body(&state, &effects)
             verify(holds(state), "an invariant of the channel is broken")
             return result
@@ -136,5 +138,39 @@ final class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
                 && (state.receivers.isEmpty || state.hasReceiverSteward)
         }
         return logicalCount(state) <= capacity && logicalCount(state) >= 0
+    }
+}
+
+/// The core of a channel of `Element`s, and its hook.
+final class TypedChannelCore<Element: ~Copyable>: ChannelCore, @unchecked Sendable {
+    typealias Hook = @Sendable (_ element: consuming sending Element, _ reason: Rejection) -> Void
+
+    private let onUndelivered: Hook?
+
+    init(
+        capacity: Int, overflow: OverflowPolicy, fairness: Fairness, timeSource: TimeSource, onUndelivered: Hook?
+    ) {
+        self.onUndelivered = onUndelivered
+        super.init(
+            capacity: capacity, layout: SlotLayout(of: Element.self), overflow: overflow, fairness: fairness,
+            timeSource: timeSource)
+    }
+
+    // The base class's `deinit` drains the ring through `discard`, and by then the hook is gone: so it is done here.
+    deinit { discardAll() }
+
+    override func move(_ destination: UnsafeMutableRawPointer, _ source: UnsafeMutableRawPointer) {
+        destination.bindMemory(to: Element.self, capacity: 1)
+            .moveInitialize(from: source.assumingMemoryBound(to: Element.self), count: 1)
+    }
+
+    override func discard(_ source: UnsafeMutableRawPointer, _ reason: Rejection) {
+        let source = source.assumingMemoryBound(to: Element.self)
+        guard let onUndelivered else {
+            source.deinitialize(count: 1)
+            return
+        }
+        nonisolated(unsafe) let element = source.move()
+        onUndelivered(element, reason)
     }
 }

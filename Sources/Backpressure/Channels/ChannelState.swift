@@ -60,7 +60,19 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     var headYield: UInt64
 
     var deadlines = Deadlines()
-    var counters = ChannelCounters()
+    /// Operations that came here because the ring alone could not do them.
+    var lockedOperations: UInt64 = 0
+    private var box: CounterBox?
+
+    /// The counters; an idle channel has none.
+    var counters: ChannelCounters {
+        get { box?.counters ?? ChannelCounters() }
+        _modify {
+            let box = box ?? CounterBox()
+            self.box = box
+            yield &box.counters
+        }
+    }
 
     init(firstYield: UInt64) {
         tailYield = firstYield
@@ -81,8 +93,12 @@ struct ChannelCounters: Sendable {
     var receivesCancelled: UInt64 = 0
     var sendsParked: UInt64 = 0
     var receivesParked: UInt64 = 0
-    var lockedOperations: UInt64 = 0
     var peakDepth = 0
+}
+
+/// The counters' memory: made with the first event that counts.
+private final class CounterBox {
+    var counters = ChannelCounters()
 }
 
 /// What is to be done once the lock is released.

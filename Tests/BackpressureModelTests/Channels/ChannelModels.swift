@@ -31,6 +31,10 @@
         var deadline = Int64.max
         /// The thread that receives everything, where the bypass bound is to be checked.
         var soleReceiver: Int?
+        /// No send may be refused: by the program there is always room.
+        var isNeverFull = false
+        /// A planted bug that is in the bench and not in the source.
+        var hasSwappedStores = false
         let threads: [[Op]]
 
         var description: String { name }
@@ -42,13 +46,15 @@
                 setup: {
                     ChannelBench(
                         capacity: this.capacity, overflow: this.overflow, fairness: this.fairness,
-                        filled: this.filled, deadline: this.deadline)
+                        filled: this.filled, deadline: this.deadline,
+                        hasSwappedStores: this.hasSwappedStores)
                 },
                 threads: threads.enumerated().map { me, operations in
                     { bench in for operation in operations { bench.run(operation, by: me) } }
                 },
                 check: { bench in
                     bench.check()
+                    if this.isNeverFull { bench.checkNeverFull() }
                     if let receiver = this.soleReceiver {
                         bench.checkBypass(receiver: receiver, bound: Int(this.fairness.bypass))
                     }
@@ -96,12 +102,10 @@
             + inModes(
                 "send x3 | receive x3", capacities: [1, 2], [[.send(0), .send(1), .send(2)], [.receive, .receive, .receive]])
             + inModes("send | send | receive x2", [[.send(0)], [.send(10)], [.receive, .receive]])
-            + inModes("send x2 | receive | receive", [[.send(0), .send(1)], [.receive], [.receive]])
-            + inModes("send | send | receive | receive", [[.send(0)], [.send(10)], [.receive], [.receive]])
             + inModes("full: send | receive x2", filled: .max, [[.send(0)], [.receive, .receive]])
             + inModes("full: send | send | receive x2", capacities: [1], filled: .max, [[.send(0)], [.send(10)], [.receive, .receive]])
-            + inModes("full: send | receive | trySend", filled: .max, [[.send(0)], [.receive], [.receive], [.trySend(10)]])
-            + inModes("trySend | tryReceive | send | receive", capacities: [1], [[.trySend(0)], [.tryReceive], [.send(10)], [.receive]].filter { _ in false } + [[.trySend(0), .tryReceive], [.send(10), .tryReceive]])
+            + inModes("full: send | receive x2 | trySend", filled: .max, [[.send(0)], [.receive, .tryReceive], [.trySend(10)]])
+            + inModes("trySend, tryReceive | trySend, tryReceive", [[.trySend(0), .tryReceive], [.trySend(10), .tryReceive]])
             + inModes("trySend x2 | tryReceive x2", [[.trySend(0), .trySend(1)], [.tryReceive, .tryReceive]])
 
         static let close: [ChannelModel] =
@@ -114,11 +118,10 @@
             + inModes("send | finish, abandon | receive", capacities: [1], [[.send(0)], [.finish, .abandon], [.receive]])
 
         static let cancel: [ChannelModel] =
-            inModes("full: send | cancel it | receive", filled: .max, [[.send(0)], [.cancel(0)], [.tryReceive]].map { $0 } + [])
-                .map(closing)
+            inModes("full: send | cancel it | receive, finish", filled: .max, [[.send(0)], [.cancel(0)], [.tryReceive, .finish]])
             + inModes("receive | cancel it | send", [[.receive], [.cancel(0)], [.send(10)]])
-            + inModes("receive | receive | cancel one | send, finish", capacities: [1], [[.receive], [.receive], [.cancel(0)], [.send(30), .finish]])
-            + inModes("full: send | send | cancel one | receive", capacities: [1], filled: .max, [[.send(0)], [.send(10)], [.cancel(0)], [.receive, .finish]])
+            + inModes("receive | receive, cancel it | send, finish", capacities: [1], [[.receive], [.cancel(0), .receive], [.send(20), .finish]])
+            + inModes("full: send | send, cancel it | receive, finish", capacities: [1], filled: .max, [[.send(0)], [.cancel(0), .send(10)], [.receive, .finish]])
             + [
                 timed(ChannelModel(name: "full: timed send | timer | receive, finish", filled: 1, threads: [[.send(0)], [.timerRings], [.receive, .finish]])),
                 timed(ChannelModel(name: "timed receive | timer | send", threads: [[.receive], [.timerRings], [.send(20), .finish]])),
@@ -142,16 +145,28 @@
                 threads: [[.send(0)], [.send(10)], [.send(20)], [.receive, .receive, .receive, .receive]])
         }
 
-        static var all: [ChannelModel] { transfer + close + cancel + dropping + bypass }
+        /// "Full" is exact: thread 1 has just made room itself.
+        static let exact: [ChannelModel] = [
+            ChannelModel(
+                name: "full: receive | receive, trySend", capacity: 2, filled: 2, isNeverFull: true,
+                threads: [[.receive], [.receive, .trySend(10)]])
+        ]
 
-        /// The waiting operations of `model` end at the close that is added to its last thread.
-        private static func closing(_ model: ChannelModel) -> ChannelModel {
-            var threads = model.threads
-            threads[threads.count - 1].append(.finish)
-            return ChannelModel(
-                name: model.name + ", finish", capacity: model.capacity, overflow: model.overflow,
-                fairness: model.fairness, filled: model.filled, threads: threads)
-        }
+        /// Too large for every run: explored with `BACKPRESSURE_DEEP=1`.
+        static let deep: [ChannelModel] =
+            inModes("send x2 | receive | receive", [[.send(0), .send(1)], [.receive], [.receive]])
+            + inModes("send | send | receive | receive", capacities: [1], [[.send(0)], [.send(10)], [.receive], [.receive]])
+            + inModes(
+                "full: send | receive | receive | trySend", filled: .max,
+                [[.send(0)], [.receive], [.receive], [.trySend(10)]])
+            + inModes(
+                "receive | receive | cancel one | send, finish", capacities: [1],
+                [[.receive], [.receive], [.cancel(0)], [.send(30), .finish]])
+            + inModes(
+                "full: send | send | cancel one | receive", capacities: [1], filled: .max,
+                [[.send(0)], [.send(10)], [.cancel(0)], [.receive, .finish]])
+
+        static var all: [ChannelModel] { transfer + close + cancel + dropping + bypass + exact }
 
         private static func timed(_ model: ChannelModel) -> ChannelModel {
             var model = model

@@ -21,8 +21,8 @@ extension Ring {
     private static let mostFailures: UInt64 = 6
 
     /// On the line of the refusals, which no fast path touches.
-    private var sendRecord: AtomicWord { AtomicWord(at: base + 392) }
-    private var receiveRecord: AtomicWord { AtomicWord(at: base + 400) }
+    private var sendRecord: AtomicWord { AtomicWord(at: base + 72) }
+    private var receiveRecord: AtomicWord { AtomicWord(at: base + 80) }
 
     /// Looks for room; true when a send is worth another try.
     func lookForRoom(stride: Int) -> Bool {
@@ -59,7 +59,6 @@ extension Ring {
                 record.storeRelaxed(min(probes * 2, Self.mostProbes))
                 return true
             }
-            spinPause()
             for _ in 0..<3 { _ = PlatformClock.suspendingNanoseconds() }
         }
         let failed = min(failures + 1, Self.mostFailures)

@@ -68,13 +68,13 @@ struct Ring: @unchecked Sendable {
     @inlinable @inline(__always)
     var head: AtomicWord { AtomicWord(at: base + 128) }
     @inlinable @inline(__always)
-    var tailLimit: AtomicWord { AtomicWord(at: base + 256) }
+    var tailLimit: AtomicWord { AtomicWord(at: base + 192) }
     @inlinable @inline(__always)
-    var headLimit: AtomicWord { AtomicWord(at: base + 264) }
+    var headLimit: AtomicWord { AtomicWord(at: base + 200) }
     /// Refused without waiting because it was full; on a line of its own.
-    var refusals: AtomicWord { AtomicWord(at: base + 384) }
+    var refusals: AtomicWord { AtomicWord(at: base + 64) }
     @inlinable @inline(__always)
-    var slots: UnsafeMutableRawPointer { base + 512 }
+    var slots: UnsafeMutableRawPointer { base + 256 }
 
     /// The slot of position `word`, with the stride of its element type.
     @inlinable @inline(__always)
@@ -137,7 +137,7 @@ extension Ring {
     static func allocate(geometry: RingGeometry, slots layout: SlotLayout) -> (ring: Ring, allocation: ZeroedMemory) {
         let (slotBytes, overflow) = geometry.capacity.multipliedReportingOverflow(by: layout.stride)
         precondition(!overflow, "a ring of \(geometry.capacity) slots of \(layout.stride) bytes exceeds the address space")
-        let memory = ZeroedMemory(byteCount: 512 + slotBytes, alignment: max(128, layout.alignment))
+        let memory = ZeroedMemory(byteCount: 256 + slotBytes, alignment: max(64, layout.alignment))
         let ring = Ring(base: memory.start, geometry: geometry)
         ring.tailLimit.storeRelaxed(RingWord.noLimit)
         ring.headLimit.storeRelaxed(RingWord.noLimit)

@@ -18,8 +18,12 @@
 // capacity is committed by the system only as far as it is touched.
 //
 // ## Lines
-// Tail, head and limits lie 128 bytes apart (two cache lines: the adjacent-line prefetcher counts). The limits and the
-// constants are read by every operation and written only when somebody waits or the budget is spent.
+// at   0  tail
+// at  64  refusals and the records of the looks: slow paths only
+// at 128  head
+// at 192  limits: read by every operation, written only when somebody waits or the cooperative budget is spent
+// at 256  slots
+// Tail and head lie two cache lines apart, because processors fetch lines in pairs.
 
 /// The flags of a position word, and the constants of the layout.
 @usableFromInline

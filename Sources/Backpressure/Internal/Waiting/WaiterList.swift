@@ -11,7 +11,7 @@
 struct WaiterList {
     private(set) var first: WaiterRef?
     private(set) var last: WaiterRef?
-    private(set) var count = 0
+    private var length: Int32 = 0
     /// What `Waiter.list` says of its members; not 0.
     let tag: UInt8
 
@@ -22,6 +22,8 @@ struct WaiterList {
 
     var isEmpty: Bool { first == nil }
 
+    var count: Int { Int(length) }
+
     /// Links `waiter` behind all others.
     mutating func append(_ waiter: WaiterRef) {
         assert(waiter.pointer.pointee.list == 0, "a waiter is in one list at most")
@@ -30,7 +32,7 @@ struct WaiterList {
         waiter.pointer.pointee.previous = last?.pointer
         if let last { last.pointer.pointee.next = waiter.pointer } else { first = waiter }
         last = waiter
-        count += 1
+        length += 1
     }
 
     /// Whether this list holds `waiter`.
@@ -46,7 +48,7 @@ struct WaiterList {
         waiter.pointer.pointee.next = nil
         waiter.pointer.pointee.previous = nil
         waiter.pointer.pointee.list = 0
-        count -= 1
+        length -= 1
     }
 
     /// Unlinks and returns the waiter that came first.

@@ -16,8 +16,9 @@ struct SleepingTask {
         bits = UInt64(UInt(bitPattern: unsafeBitCast(continuation, to: UnsafeRawPointer.self)))
     }
 
+    /// A word below the first page is no continuation but a thread of a model, which sleeps on the cell.
     func resume() {
-        guard ModelRuntime.isExploring else {
+        guard bits < 4096 else {
             unsafeBitCast(UnsafeRawPointer(bitPattern: UInt(bits)), to: UnsafeContinuation<Void, Never>.self).resume()
             return
         }
