@@ -10,7 +10,13 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("races over one wait", .serialized, .timeLimit(.minutes(5)))
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+@Suite("races over one wait", .serialized, .timeLimit(.minutes(10)))
 struct ChannelRaceTests {
     /// What ends a wait, besides its fulfilment.
     enum Rival: String, CaseIterable, Sendable {
@@ -40,7 +46,8 @@ struct ChannelRaceTests {
 
     /// Runs both on threads of their own, let loose at one instant, one of them a little later.
     private func collide(
-        _ race: Race, _ round: Int, _ first: @escaping @Sendable () -> Void, against second: @escaping @Sendable () -> Void
+        _ race: Race, _ round: Int, _ first: @escaping @Sendable () -> Void,
+        against second: @escaping @Sendable () -> Void
     ) {
         var random = SplitMix64(seed: UInt64(round))
         let head = race.rival == .timeout ? 3_000 : 60
@@ -48,7 +55,11 @@ struct ChannelRaceTests {
         let ready = Atomic(0)
         Threads.run(2) { index in
             ready.wrappingAdd(1, ordering: .acquiringAndReleasing)
-            while ready.load(ordering: .acquiring) < 2 {}
+            var spins = 0
+            while ready.load(ordering: .acquiring) < 2 {
+                spins += 1
+                if spins % 1_000 == 0 { sched_yield() }
+            }
             for _ in 0..<delays[index] { _ = ready.load(ordering: .relaxed) }
             if index == 0 { first() } else { second() }
         }
@@ -88,7 +99,8 @@ struct ChannelRaceTests {
             let snapshot = channel.snapshot()
             #expect(snapshot.waitingSenders == 0 && snapshot.depth == 0)
         }
-        print("race.send \(race.testDescription): \(outcomes.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" })")
+        print(
+            "race.send \(race.testDescription): \(outcomes.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" })")
     }
 
     @Test("a waiting receive: an element against cancel, timeout, finish, abandon (2)", arguments: Race.all)
@@ -116,16 +128,22 @@ struct ChannelRaceTests {
             let element = await receiver.value
             let rest = channel.tryReceive().take()
             let places = [element, rest].compactMap { $0 } + hook.value
-            outcomes[element != nil ? "received" : rest != nil ? "left in" : "\(result.reason.map(\.description) ?? "hook")", default: 0] += 1
+            outcomes[
+                element != nil ? "received" : rest != nil ? "left in" : "\(result.reason.map(\.description) ?? "hook")",
+                default: 0] += 1
             #expect(places == (result.isSent ? [round] : []), "round \(round): \(result), \(places)")
             let snapshot = channel.snapshot()
             #expect(snapshot.waitingReceivers == 0 && snapshot.depth == 0)
         }
-        print("race.receive \(race.testDescription): \(outcomes.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" })")
+        print(
+            "race.receive \(race.testDescription): \(outcomes.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" })"
+        )
     }
 
     /// The lost wake-up that a half-published send would cause, with real threads: nobody may sleep over an element.
-    @Test("few elements, many sleepers: every element finds its receiver", arguments: [Fairness.fifo, .eventual(bypass: 2), .default])
+    @Test(
+        "few elements, many sleepers: every element finds its receiver",
+        arguments: [Fairness.fifo, .eventual(bypass: 2), .default])
     func fastSends_whenReceiversSleep_wakeAll(fairness: Fairness) async throws {
         let size = LaneSize("race.sleepers \(fairness.bypass)", plain: 400, sanitizer: 60, deep: 200_000)
         for round in 0..<size.count {

@@ -9,7 +9,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("storms of tasks", .serialized, .timeLimit(.minutes(5)))
+@Suite("storms of tasks", .serialized, .timeLimit(.minutes(10)))
 struct ChannelTaskStormTests {
     @Test("mixed operations of many tasks", arguments: StormConfiguration.all)
     func mixedOperations(configuration: StormConfiguration) async {

@@ -14,11 +14,12 @@ import Testing
     import Darwin
 #endif
 
-@Suite("storms of threads", .serialized, .timeLimit(.minutes(5)))
+@Suite("storms of threads", .serialized, .timeLimit(.minutes(10)))
 struct ChannelThreadStormTests {
     @Test("trySend, tryReceive, count and snapshot from threads", arguments: StormConfiguration.all)
     func tryOperations_fromThreads(configuration: StormConfiguration) {
-        let size = LaneSize("storm.threads \(configuration.testDescription)", plain: 2_000, sanitizer: 400, deep: 400_000)
+        let size = LaneSize(
+            "storm.threads \(configuration.testDescription)", plain: 2_000, sanitizer: 400, deep: 400_000)
         let seed = UInt64(configuration.capacity) &* 31 &+ configuration.fairness.bypass
         let storm = Storm(configuration)
         let finished = Shared(0)
@@ -32,7 +33,11 @@ struct ChannelThreadStormTests {
                     account.book(storm.channel.trySend(value), value)
                     if random.next() & 15 == 0 { sched_yield() }
                 }
-                if finished.update({ $0 += 1; return $0 }) == 3 { storm.end() }
+                if finished.update({
+                    $0 += 1; return $0
+                }) == 3 {
+                    storm.end()
+                }
             case 3..<5:
                 var over = false
                 while true {

@@ -140,7 +140,8 @@ final class Storm: Sendable {
         #expect(Set(passed).count == passed.count, "duplicated; \(context)", sourceLocation: sourceLocation)
         #expect(Set(passed) == Set(total.sent), "lost or invented; \(context)", sourceLocation: sourceLocation)
         #expect(
-            Set(hook.filter { $0.1 == .full }.map(\.0)) == Set(total.dropped) && hook.count { $0.1 == .full } == total.dropped.count,
+            Set(hook.filter { $0.1 == .full }.map(\.0)) == Set(total.dropped)
+                && hook.count { $0.1 == .full } == total.dropped.count,
             context, sourceLocation: sourceLocation)
         #expect(
             total.sent.count + total.dropped.count + total.returned.count == total.made.count, context,
@@ -155,6 +156,7 @@ final class Storm: Sendable {
                 && snapshot.droppedNewest == UInt64(total.dropped.count)
                 && snapshot.evicted + snapshot.abandoned == UInt64(undelivered.count), context,
             sourceLocation: sourceLocation)
-        #expect(samples.value.wrong == 0, "a snapshot showed what cannot be; \(context)", sourceLocation: sourceLocation)
+        #expect(
+            samples.value.wrong == 0, "a snapshot showed what cannot be; \(context)", sourceLocation: sourceLocation)
     }
 }

@@ -30,6 +30,8 @@
         let channel: BoundedChannel<Int, Never>
         private(set) var notes: [[Note]] = Array(repeating: [], count: 8)
         private(set) var waits: [Wait] = []
+        /// What was still in when all threads had finished.
+        private var rest: [Int] = []
         private let waiterWords = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 8)
         private let prefilled: Int
         private let deadline: Int64
@@ -218,6 +220,7 @@
             let isNeeded = channel.core.state.withLock { !$0.spill.isEmpty || $0.debt > 0 }
             ModelRuntime.expect(words & RingWord.gate == 0 || isNeeded, "the gate is closed at rest for no reason")
             let rest = drained()
+            self.rest = rest
             let isClosed = snapshot.isClosed
             ModelRuntime.expect(channel.isClosed == isClosed, "the word and the state disagree about the end")
             let undelivered = collect()
@@ -276,10 +279,11 @@
             }
         }
 
-        /// With one receiver, `me`, who took everything: how many newcomers passed each waiting sender.
+        /// With one receiver, `me`, who took all but the rest: how many newcomers passed each waiting sender.
         func checkBypass(receiver me: Int, bound: Int) {
             var order: [Int] = []
             for note in notes[me] { if case .received(let element) = note { order.append(element) } }
+            order += rest
             for wait in waits {
                 guard let place = order.firstIndex(of: wait.element) else { continue }
                 let earlier = Set(waits.filter { $0.ordinal <= wait.ordinal }.map(\.element))

@@ -104,7 +104,7 @@
             + inModes("send | send | receive x2", [[.send(0)], [.send(10)], [.receive, .receive]])
             + inModes("full: send | receive x2", filled: .max, [[.send(0)], [.receive, .receive]])
             + inModes("full: send | send | receive x2", capacities: [1], filled: .max, [[.send(0)], [.send(10)], [.receive, .receive]])
-            + inModes("full: send | receive x2 | trySend", filled: .max, [[.send(0)], [.receive, .tryReceive], [.trySend(10)]])
+            + inModes("full: send | receive x2 | trySend", filled: .max, [[.send(0)], [.receive, .receive], [.trySend(10)]])
             + inModes("trySend, tryReceive | trySend, tryReceive", [[.trySend(0), .tryReceive], [.trySend(10), .tryReceive]])
             + inModes("trySend x2 | tryReceive x2", [[.trySend(0), .trySend(1)], [.tryReceive, .tryReceive]])
 
@@ -137,13 +137,19 @@
             + inModes("full: dropNewest | receive", overflow: .dropNewest, filled: .max, [[.send(0), .send(1)], [.receive]])
             + inModes("full: reject | receive", overflow: .reject, filled: .max, [[.send(0), .send(1)], [.receive]])
 
-        /// One receiver takes all; two senders wait while a third, the newcomer, comes and goes.
-        static let bypass: [ChannelModel] = [0, 1, 2].map { bound in
-            ChannelModel(
-                name: "bypass \(bound): full: send | send | send x2 | receive x5", capacity: 1,
-                fairness: .eventual(bypass: bound), filled: 1, soleReceiver: 3,
-                threads: [[.send(0)], [.send(10)], [.send(20)], [.receive, .receive, .receive, .receive]])
+        /// Two senders wait; the thread that receives sends in between, as a newcomer.
+        ///
+        /// A waiter that is served counts against the bound of the one behind it, so with bounds 0 and 1 nobody passes.
+        static func passing(_ bound: Int, newcomers: Int) -> ChannelModel {
+            var last: [Op] = [.receive]
+            for index in 0..<newcomers { last += [.tryReceive, .trySend(20 + index)] }
+            return ChannelModel(
+                name: "bypass \(bound): full: send | send | receive, \(newcomers) times tryReceive and trySend, finish",
+                fairness: .eventual(bypass: bound), filled: 1, soleReceiver: 2,
+                threads: [[.send(0)], [.send(10)], last + [.finish]])
         }
+
+        static let bypass: [ChannelModel] = [passing(0, newcomers: 2), passing(1, newcomers: 2), passing(2, newcomers: 2)]
 
         /// "Full" is exact: thread 1 has just made room itself.
         static let exact: [ChannelModel] = [

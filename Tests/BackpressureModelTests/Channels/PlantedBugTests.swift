@@ -41,10 +41,8 @@
     private let finishingReceivers = ChannelModel(name: "receive | finish", threads: [[.receive], [.finish]])
     private let cancelling = ChannelModel(
         name: "receive | cancel it | send", threads: [[.receive], [.cancel(0)], [.send(20), .finish]])
-    private let newcomers = ChannelModel(
-        name: "bypass 1: full: send | send | send x2 | receive x5", capacity: 1, fairness: .eventual(bypass: 1),
-        filled: 1, soleReceiver: 3,
-        threads: [[.send(0)], [.send(10)], [.send(20), .send(21)], [.receive, .receive, .receive, .receive, .receive]])
+    private let newcomers = ChannelModels.passing(1, newcomers: 2)
+    private let manyNewcomers = ChannelModels.passing(2, newcomers: 3)
     private let stewards = ChannelModel(
         name: "receive | receive | send x2, bypass 2", capacity: 2, fairness: .eventual(bypass: 2),
         threads: [[.receive], [.receive], [.send(20), .send(21)]])
@@ -68,7 +66,8 @@
         PlantedBug("stewardForgets", receiving, "                && decide(claimed(state) > 0)", .forceFalse, in: stewards),
         // A claim that ignores the flags is not planted: a flag is part of the stamp that a claim expects, so it fails.
         PlantedBug(
-            "claimIgnoresLimit", "Ring.swift", "decide(word >= tailLimit.loadRelaxed())", .forceFalse, in: newcomers),
+            "claimIgnoresLimit", "Ring.swift", "decide(word >= tailLimit.loadRelaxed())", .forceFalse,
+            in: manyNewcomers),
         PlantedBug(
             "noRecheckSender", sending,
             """

@@ -84,14 +84,25 @@ final class ChannelBench: Sendable {
     let executor = StepExecutor()
     let hookLog = Shared<[Undelivered]>([])
     let channel: BoundedChannel<Int, TestFailure>
+    private let closesWhenGone: Bool
 
-    init(capacity: Int, overflow: OverflowPolicy = .suspend, fairness: Fairness = .default) {
+    init(
+        capacity: Int, overflow: OverflowPolicy = .suspend, fairness: Fairness = .default, closesWhenGone: Bool = true
+    ) {
+        self.closesWhenGone = closesWhenGone
         let hookLog = hookLog
         channel = BoundedChannel(capacity: capacity, overflow: overflow, fairness: fairness, clock: clock) {
             element, reason in
             let record = Undelivered(element: element, reason: reason)
             hookLog.update { $0.append(record) }
         }
+    }
+
+    /// No test leaves a task parked.
+    deinit {
+        guard closesWhenGone else { return }
+        channel.cancel()
+        executor.run()
     }
 
     /// Starts a send and, unless told otherwise, runs all ready tasks.
@@ -115,12 +126,16 @@ final class ChannelBench: Sendable {
         let channel = channel
         switch patience {
         case .none: ticket.end(Self.tryReceive(channel))
-        case .forever: ticket.start(on: executor) { await Self.answer { () throws(ReceiveError<TestFailure>) in
-            try await channel.receive()
-        } }
-        case .timeout(let timeout): ticket.start(on: executor) { await Self.answer { () throws(ReceiveError<TestFailure>) in
-            try await channel.receive(timeout: timeout)
-        } }
+        case .forever:
+            ticket.start(on: executor) {
+                await Self.answer { () throws(ReceiveError<TestFailure>) in try await channel.receive() }
+            }
+        case .timeout(let timeout):
+            ticket.start(on: executor) {
+                await Self.answer { () throws(ReceiveError<TestFailure>) in
+                    try await channel.receive(timeout: timeout)
+                }
+            }
         }
         if run { executor.run() }
         return ticket

@@ -12,7 +12,7 @@ import Testing
     import Glibc
 #endif
 
-@Suite("channel: capacity", .timeLimit(.minutes(1)))
+@Suite("channel: capacity", .timeLimit(.minutes(10)))
 struct ChannelCapacityTests {
     @Test("exactly N fit, in every lap, for every N (1; futures-rs#2998)")
     func everyCapacity_isExact() {

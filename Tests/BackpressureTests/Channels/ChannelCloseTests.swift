@@ -9,7 +9,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("channel: close and ends", .timeLimit(.minutes(1)))
+@Suite("channel: close and ends", .timeLimit(.minutes(10)))
 struct ChannelCloseTests {
     @Test("finish wakes every waiting receiver, each gets the end (6; swift#66541)")
     func finish_whenReceiversWait_wakesAll() {

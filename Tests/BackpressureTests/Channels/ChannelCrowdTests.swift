@@ -8,7 +8,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("channel: crowds of waiting tasks", .serialized, .timeLimit(.minutes(5)))
+@Suite("channel: crowds of waiting tasks", .serialized, .timeLimit(.minutes(10)))
 struct ChannelCrowdTests {
     private static let size = LaneSize("channel.crowd", plain: 100_000, sanitizer: 10_000, deep: 1_000_000)
 

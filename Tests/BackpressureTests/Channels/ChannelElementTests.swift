@@ -9,7 +9,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("channel: elements", .timeLimit(.minutes(1)))
+@Suite("channel: elements", .timeLimit(.minutes(10)))
 struct ChannelElementTests {
     /// Sends and receives `count` elements through every path: the ring, a waiting sender, a waiting receiver.
     private func roundTrip<Element: Sendable & Equatable>(

@@ -9,7 +9,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("channel: the hook", .timeLimit(.minutes(1)))
+@Suite("channel: the hook", .timeLimit(.minutes(10)))
 struct ChannelHookTests {
     /// A channel whose hook can reach it.
     private final class Loop: Sendable {
@@ -106,7 +106,9 @@ struct ChannelHookTests {
         held.update { $0 = nil }
     }
 
-    @Test("dropped, evicted and abandoned elements: the hook's sum is the counters'", arguments: ChannelConfiguration.overflows)
+    @Test(
+        "dropped, evicted and abandoned elements: the hook's sum is the counters'",
+        arguments: ChannelConfiguration.overflows)
     func hookCalls_agreeWithCounters(overflow: OverflowPolicy) {
         for capacity in [1, 3, 7] {
             let bench = ChannelBench(capacity: capacity, overflow: overflow)

@@ -44,10 +44,15 @@ enum ChannelStage: String, CaseIterable, Sendable {
     }
 }
 
-@Suite("channel: event x state", .timeLimit(.minutes(2)))
+@Suite("channel: event x state", .timeLimit(.minutes(10)))
 struct ChannelMatrixTests {
+    private static let matrixSize = LaneSize(
+        "channel.matrix configurations", plain: ChannelConfiguration.all.count,
+        sanitizer: ChannelConfiguration.all.count, deep: ChannelConfiguration.all.count)
+
     @Test("every event in every state, then the channel drained and closed", arguments: ChannelConfiguration.all)
     func everyEvent_inEveryState_agreesWithOracle(configuration: ChannelConfiguration) async throws {
+        _ = Self.matrixSize
         for stage in ChannelStage.allCases {
             guard let path = stage.path(configuration) else { continue }
             for event in ChannelEvent.all {

@@ -9,7 +9,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("channel: order and fairness", .timeLimit(.minutes(1)))
+@Suite("channel: order and fairness", .timeLimit(.minutes(10)))
 struct ChannelOrderTests {
     @Test("waiting senders are served in registration order (5)", arguments: ChannelConfiguration.fairnesses)
     func receive_whenManySendersWait_servesInRegistrationOrder(fairness: Fairness) {
@@ -67,7 +67,9 @@ struct ChannelOrderTests {
             let waiting = (0..<3).map { bench.send(100 + $0) }
             // The room that each receive frees belongs to the waiter, whether or not its task has run.
             for index in 0..<3 {
-                #expect(bench.receive(.none, run: false).answer == (index < capacity ? .received(index) : .received(100 + index - capacity)))
+                #expect(
+                    bench.receive(.none, run: false).answer
+                        == (index < capacity ? .received(index) : .received(100 + index - capacity)))
                 #expect(bench.send(999, .none, run: false).answer == .returned(999, .full))
             }
             bench.executor.run()

@@ -45,9 +45,12 @@ struct ChannelConfiguration: Hashable, Sendable, CustomTestStringConvertible {
     ]
     static let capacities = [1, 2, 3, 4, 7, 8]
 
+    /// All of them; under a sanitizer the capacities 1 and 3 only, which the matrix prints.
     static let all: [ChannelConfiguration] = overflows.flatMap { overflow in
         fairnesses.flatMap { fairness in
-            capacities.map { ChannelConfiguration(capacity: $0, overflow: overflow, fairness: fairness) }
+            (Lane.current == .sanitizer ? [1, 3] : capacities).map {
+                ChannelConfiguration(capacity: $0, overflow: overflow, fairness: fairness)
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("channel: pitfalls", .timeLimit(.minutes(1)))
+@Suite("channel: pitfalls", .timeLimit(.minutes(10)))
 struct ChannelPitfallTests {
     @Test("P1, P13: a cancel between hand-over and wake changes nothing", arguments: everyFairness)
     func P1_cancelAfterGrant_countsOnce(fairness: Fairness) {

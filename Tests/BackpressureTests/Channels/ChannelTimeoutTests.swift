@@ -9,7 +9,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("channel: timeouts", .timeLimit(.minutes(1)))
+@Suite("channel: timeouts", .timeLimit(.minutes(10)))
 struct ChannelTimeoutTests {
     static let tenYears = Duration.seconds(10 * 365 * 86_400)
 

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("channel: cooperative yield", .timeLimit(.minutes(1)))
+@Suite("channel: cooperative yield", .timeLimit(.minutes(10)))
 struct ChannelYieldTests {
     /// The operations that a task does, one after the other, before another task of its one-thread executor runs.
     private func operationsBeforeOthersRun(

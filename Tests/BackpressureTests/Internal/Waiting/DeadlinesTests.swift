@@ -9,7 +9,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("Deadlines", .timeLimit(.minutes(1)))
+@Suite("Deadlines", .timeLimit(.minutes(10)))
 struct DeadlinesTests {
     private let layout = SlotLayout(of: Int.self)
 
@@ -119,7 +119,7 @@ struct DeadlinesTests {
     }
 }
 
-@Suite("DeadlineTimer", .timeLimit(.minutes(1)))
+@Suite("DeadlineTimer", .timeLimit(.minutes(10)))
 struct DeadlineTimerTests {
     /// Records each ring, and answers with the next deadline of its list.
     private final class Owner: DeadlineOwner {

@@ -100,7 +100,7 @@ struct WaiterListTests {
     }
 }
 
-@Suite("waking a waiter", .timeLimit(.minutes(1)))
+@Suite("waking a waiter", .timeLimit(.minutes(10)))
 struct WaiterWakeTests {
     private let layout = SlotLayout(of: Int.self)
 

@@ -22,6 +22,7 @@ struct SleepingTask {
             unsafeBitCast(UnsafeRawPointer(bitPattern: UInt(bits)), to: UnsafeContinuation<Void, Never>.self).resume()
             return
         }
+        guard ModelRuntime.isExploring else { return }
         ModelRuntime.expect(bits != WaiterRef.resumed, "a waiter was resumed twice")
     }
 }
