@@ -12,8 +12,9 @@ let upcomingFeatures: [SwiftSetting] = [
 ]
 
 /// With `BACKPRESSURE_MODEL_CHECK=1` in the environment the atomics, locks and plain slots of the core are the model
-/// checker's: every operation then calls its scheduler. It is an environment variable and not a package trait because
-/// traits unify over a user's whole graph.
+/// checker's: every operation then calls its scheduler.
+///
+/// It is an environment variable and not a package trait because traits unify over a user's whole graph.
 let modelChecking = Context.environment["BACKPRESSURE_MODEL_CHECK"] == "1"
 
 let package = Package(

@@ -133,12 +133,16 @@ extension BoundedChannel where Element: ~Copyable {
         public func tryReceive() throws(Failure) -> TryReceiveResult<Element> { try channel.tryReceive() }
     }
 
-    /// A new producing end of this channel. Once all producing ends are gone the channel finishes.
+    /// A new producing end of this channel.
+    ///
+    /// Once all producing ends are gone the channel finishes.
     ///
     /// - Returns: An end that counts.
     public func makeSender() -> Sender { Sender(self) }
 
-    /// A new consuming end of this channel. Once all consuming ends are gone the channel is cancelled.
+    /// A new consuming end of this channel.
+    ///
+    /// Once all consuming ends are gone the channel is cancelled.
     ///
     /// - Returns: An end that counts.
     public func makeReceiver() -> Receiver { Receiver(self) }

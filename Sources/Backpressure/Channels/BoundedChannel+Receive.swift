@@ -64,7 +64,9 @@ extension BoundedChannel where Element: ~Copyable {
         }
     }
 
-    /// Receives the oldest element if that takes no waiting. Synchronous, callable from anywhere.
+    /// Receives the oldest element if that takes no waiting.
+    ///
+    /// Synchronous, callable from anywhere.
     ///
     /// `.finished` is exact. `.empty` may also be answered while another task is in the middle of sending: that its
     /// `trySend` of an element returned somewhere is no proof that a `tryReceive` finds it, if another send began

@@ -67,7 +67,9 @@ extension BoundedChannel where Element: ~Copyable {
         }
     }
 
-    /// Sends `element` if that takes no waiting. Synchronous, callable from anywhere.
+    /// Sends `element` if that takes no waiting.
+    ///
+    /// Synchronous, callable from anywhere.
     ///
     /// The answer "full" is exact: at some instant during the call the channel held `capacity` elements.
     ///

@@ -65,13 +65,17 @@ public final class BoundedChannel<Element: ~Copyable, Failure: Error>: Sendable 
     /// How many elements the channel holds at most.
     public var capacity: Int { ring.geometry.capacity }
 
-    /// Elements sent and not yet received, 0 to ``capacity``. By the time it is read it may have changed.
+    /// Elements sent and not yet received, 0 to ``capacity``.
+    ///
+    /// By the time it is read it may have changed.
     public var count: Int { core.count }
 
     /// Whether the channel was finished or cancelled; elements may still be in it.
     public var isClosed: Bool { core.isClosed }
 
-    /// The readings of this instant. It makes the operations of that moment take the lock, and costs them nothing else.
+    /// The readings of this instant.
+    ///
+    /// It makes the operations of that moment take the lock, and costs them nothing else.
     ///
     /// - Returns: Depth, totals and waiting tasks, all of one instant.
     public func snapshot() -> ChannelSnapshot { core.snapshot() }

@@ -4,7 +4,9 @@
 // The end of a channel, from either side, and what can be read of it at any time.
 
 extension ChannelCore {
-    /// Accepts nothing more; what is in is still received, then the end or `failure`. The first close counts.
+    /// Accepts nothing more; what is in is still received, then the end or `failure`.
+    ///
+    /// The first close counts.
     @usableFromInline
     func finish(failure: (any Error)?) {
         withState { state, effects in
@@ -39,13 +41,17 @@ extension ChannelCore {
         gate(&state)
         state.tailFlags |= RingWord.closed
         ring.tail.storeReleasing(state.tail | RingWord.gate | state.tailFlags)
-        while decide(!state.senders.isEmpty), let sender = state.senders.first { unlink(sender, &state, &effects, verdict: verdict) }
+        while decide(!state.senders.isEmpty), let sender = state.senders.first {
+            unlink(sender, &state, &effects, verdict: verdict)
+        }
         dropping(&state, &effects)
         pump(&state, &effects, thorough: true)
         settle(&state)
     }
 
-    /// Nobody is left: hands what is still in to the hook. No lock is needed, no operation can be under way.
+    /// Nobody is left: hands what is still in to the hook.
+    ///
+    /// No lock is needed, no operation can be under way.
     func discardAll() {
         state.withLock { state in
             let reason = Rejection.abandoned

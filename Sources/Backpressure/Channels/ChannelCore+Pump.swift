@@ -199,10 +199,11 @@ extension ChannelCore {
 
     // MARK: The pump
 
-    /// Matches elements, room and waiters until nothing more fits. Idempotent; the gate is closed.
+    /// Matches elements, room and waiters until nothing more fits.
     ///
-    /// - Parameter thorough: Serve every waiter that can be served; otherwise a side whose steward is on its way is
-    ///   left to it.
+    /// Idempotent; the gate is closed.
+    ///
+    /// With `thorough` every waiter that can be served is; otherwise a side whose steward is on its way is left to it.
     func pump(_ state: inout ChannelState, _ effects: inout ChannelEffects, thorough: Bool) {
         while state.debt > 0, claimed(state) > 0, isHeadPublished(state) {
             evictHead(&state, &effects)

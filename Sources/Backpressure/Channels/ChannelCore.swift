@@ -50,7 +50,8 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     ) {
         precondition(capacity >= 1, "a bounded channel holds at least 1 element, not \(capacity)")
         precondition(
-            capacity <= RingGeometry.maximumCapacity, "a capacity of \(capacity) exceeds \(RingGeometry.maximumCapacity)")
+            capacity <= RingGeometry.maximumCapacity,
+            "a capacity of \(capacity) exceeds \(RingGeometry.maximumCapacity)")
         let geometry = RingGeometry(capacity: capacity)
         (ring, allocation) = Ring.allocate(geometry: geometry, slots: layout)
         self.layout = layout

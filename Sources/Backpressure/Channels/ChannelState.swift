@@ -39,7 +39,9 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
 
     var receivers = WaiterList(tag: receiverTag)
     var senders = WaiterList(tag: senderTag)
-    /// Sent elements without a slot: the slot they need is still in a receiver's hands. Nodes without a task.
+    /// Sent elements without a slot: the slot they need is still in a receiver's hands.
+    ///
+    /// Nodes without a task.
     var spill = WaiterList(tag: spillTag)
 
     var isGated = false
@@ -80,7 +82,9 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     }
 }
 
-/// What positions cannot tell. Written under the lock, on paths that take it anyway.
+/// What positions cannot tell.
+///
+/// Written under the lock, on paths that take it anyway.
 struct ChannelCounters: Sendable {
     /// Elements that reached a receiver or a hook without a ring position of their own.
     var besideRing: UInt64 = 0

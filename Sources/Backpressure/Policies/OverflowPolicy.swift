@@ -21,16 +21,24 @@ public struct OverflowPolicy: Hashable, Sendable {
 
     let kind: Kind
 
-    /// The sender's task waits until there is room. Choose it when nothing may be lost and the producer can be slowed.
+    /// The sender's task waits until there is room.
+    ///
+    /// Choose it when nothing may be lost and the producer can be slowed.
     public static let suspend = OverflowPolicy(kind: .suspend)
 
-    /// The sender gets its element back at once. Choose it when the producer can do better than wait.
+    /// The sender gets its element back at once.
+    ///
+    /// Choose it when the producer can do better than wait.
     public static let reject = OverflowPolicy(kind: .reject)
 
-    /// The arriving element is dropped. Choose it when what is already queued is worth more than what comes.
+    /// The arriving element is dropped.
+    ///
+    /// Choose it when what is already queued is worth more than what comes.
     public static let dropNewest = OverflowPolicy(kind: .dropNewest)
 
-    /// The element that has been queued longest is dropped to make room. Choose it when only recent elements count.
+    /// The element that has been queued longest is dropped to make room.
+    ///
+    /// Choose it when only recent elements count.
     ///
     /// Exactly one element is dropped per overflow, taken as a receiver would take it; never one that is newer than the
     /// arriving element.

@@ -146,7 +146,7 @@
             ModelRuntime.unlock(waiterWords + other * 8)
         }
 
-        func timerRings() { _ = channel.core.timerRang(generation: 0) }
+        func timerRings() { _ = channel.core.timerRang(generation: .max) }
 
         /// A poll that changes nothing is no step worth exploring: the next one comes when the head slot is published
         /// or the wait has ended.
@@ -275,7 +275,9 @@
         /// No send was refused.
         func checkNeverFull() {
             for note in notes.joined() {
-                if case .returned(let element, .full) = note { ModelRuntime.fail("\(element) was refused for no reason") }
+                if case .returned(let element, .full) = note {
+                    ModelRuntime.fail("\(element) was refused for no reason")
+                }
             }
         }
 

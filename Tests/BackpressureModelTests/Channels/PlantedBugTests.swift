@@ -58,12 +58,14 @@
 
     let plantedBugs: [PlantedBug] = [
         PlantedBug(
-            "sleepOnUnpublished", receiving, "let pending = decide(claimed(state) > 0)\n            settle", .forceFalse,
+            "sleepOnUnpublished", receiving, "let pending = decide(claimed(state) > 0)\n            settle",
+            .forceFalse,
             in: handOver),
         PlantedBug(
             "pollerForgets", receiving, "decide(claimed(state) > 0) && state.receivers.contains(waiter)", .forceFalse,
             in: handOver),
-        PlantedBug("stewardForgets", receiving, "                && decide(claimed(state) > 0)", .forceFalse, in: stewards),
+        PlantedBug(
+            "stewardForgets", receiving, "                && decide(claimed(state) > 0)", .forceFalse, in: stewards),
         // A claim that ignores the flags is not planted: a flag is part of the stamp that a claim expects, so it fails.
         PlantedBug(
             "claimIgnoresLimit", "Ring.swift", "decide(word >= tailLimit.loadRelaxed())", .forceFalse,
@@ -80,23 +82,27 @@
         PlantedBug(
             "gateTailOnly", pumping, "ring.head.fetchOrAcquiringAndReleasing(RingWord.gate)", .skip, in: toEmpty),
         PlantedBug(
-            "spillNoGate", pumping, "decide(state.spill.isEmpty), decide(state.debt == 0) else", .forceTrue, in: spilling),
+            "spillNoGate", pumping, "decide(state.spill.isEmpty), decide(state.debt == 0) else", .forceTrue,
+            in: spilling),
         PlantedBug(
             "gateStaysClosed", pumping, "ring.tail.storeReleasing(state.tail | state.tailFlags)", .skip, in: toFull),
         PlantedBug(
             "closeEndsOnUnpublished", pumping, "decide(claimed(state) == state.debt)", .forceTrue, in: finishing),
         PlantedBug(
-            "closeNoWakeReceivers", pumping, "decide(claimed(state) == state.debt)", .forceFalse, in: finishingReceivers),
+            "closeNoWakeReceivers", pumping, "decide(claimed(state) == state.debt)", .forceFalse, in: finishingReceivers
+        ),
         PlantedBug(
             "closeNoWakeSenders", "ChannelCore+Close.swift", "decide(!state.senders.isEmpty)", .forceFalse,
             in: finishingFull),
         PlantedBug(
             "cancelResumesGranted", receiving, "decide(waiter.pointer.pointee.list != 0)", .forceTrue, in: cancelling),
-        PlantedBug("wakeDropped", "Waiter.swift", "cell.exchangeAcquiringAndReleasing(Self.resumed)", .skip, in: handOver),
+        PlantedBug(
+            "wakeDropped", "Waiter.swift", "cell.exchangeAcquiringAndReleasing(Self.resumed)", .skip, in: handOver),
         PlantedBug(
             "fullByStamp", "Ring.swift", "decide(geometry.isFull(tail: word, head: other))", .forceTrue, in: roomMade),
         PlantedBug(
-            "seqStamp, sender", "Ring.swift", "== geometry.freeStamp(word)) {", kind: .decide, .forceTrue, in: rejecting),
+            "seqStamp, sender", "Ring.swift", "== geometry.freeStamp(word)) {", kind: .decide, .forceTrue, in: rejecting
+        ),
         PlantedBug(
             "seqStamp, receiver", "Ring.swift", "== geometry.publishedStamp(word)) {", kind: .decide, .forceTrue,
             in: handOver),
@@ -113,18 +119,20 @@
         PlantedBug(
             "relaxedStampLoadS", "Ring.swift", "== geometry.freeStamp(word)) {", kind: .load, .relaxed, in: twoEach),
         PlantedBug(
-            "relaxedStampLoadR", "Ring.swift", "== geometry.publishedStamp(word)) {", kind: .load, .relaxed, in: handOver),
+            "relaxedStampLoadR", "Ring.swift", "== geometry.publishedStamp(word)) {", kind: .load, .relaxed,
+            in: handOver),
         PlantedBug(
             "relaxedCell", "Waiter.swift", "cell.exchangeAcquiringAndReleasing(Self.resumed)", .relaxed, in: handOver),
         PlantedBug(
-            "bypass unbounded, locked", pumping, "decide(sendOrdinal(state) < passLimit(first))", .forceTrue, in: newcomers),
+            "bypass unbounded, locked", pumping, "decide(sendOrdinal(state) < passLimit(first))", .forceTrue,
+            in: newcomers),
     ]
 
     @Suite(.serialized) struct PlantedBugTests {
         @Test(arguments: plantedBugs)
         func isFound(_ bug: PlantedBug) {
-            let exploration = Explorer.explore(
-                bug.program.model, Options(maxExecutions: 400_000, mutation: bug.mutation))
+            let strategy: Strategy = bug.program.soleReceiver == nil ? .exhaustive : .preemptionBounded(2)
+            let exploration = Explorer.explore(bug.program.model, Options(strategy: strategy, mutation: bug.mutation))
             let kind = exploration.violation.map { "\($0.kind.rawValue): \($0.message.prefix(80))" } ?? "-"
             print("planted \(bug) in [\(bug.program)]: \(kind), after \(exploration.executions) executions")
             #expect(exploration.violation != nil, "\(bug) survived: \(exploration)")
@@ -143,7 +151,9 @@
         }
 
         /// Bug A2: without a look under the lock before the gate is closed, all stays correct and most operations
-        /// become slow. It shows as a count of operations that took the lock.
+        /// become slow.
+        ///
+        /// It shows as a count of operations that took the lock.
         @Test func gatingWithoutRetryShowsAsLockedOperations() {
             let plain = lockedOperations(nil)
             let planted = lockedOperations(

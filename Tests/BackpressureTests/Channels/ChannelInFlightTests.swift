@@ -62,8 +62,10 @@ struct ChannelInFlightTests {
         #expect(bench.holdsNobody && bench.isGateOpen)
     }
 
+    /// The lost wake-up of a steward that hands on too early.
+    ///
     /// R1 and R2 sleep; a send grants R1, who becomes steward, and opens the gate; S claims by the fast path; R1 runs
-    /// and hands its stewardship on while S is half-way; S publishes and never looks. R2 must not sleep on.
+    /// and ends its stewardship while S is half-way; S publishes and never looks. R2 must not sleep on.
     @Test("steward runs while a sender is half-way: the next receiver is still served", arguments: everyFairness)
     func stewardRuns_whenHeadUnpublished_nextReceiverIsServed(fairness: Fairness) async throws {
         let bench = ChannelBench(capacity: 4, fairness: fairness)

@@ -42,7 +42,7 @@ extension Ring {
         }
     }
 
-    /// - Parameter probe: Whether it is there; nil when only the lock can tell.
+    /// Probes as the record says, and keeps it; `probe` says nil when only the lock can tell.
     @inline(__always)
     private func look(_ record: AtomicWord, _ probe: () -> Bool?) -> Bool {
         let word = record.loadRelaxed()

@@ -136,7 +136,8 @@ extension Ring {
     /// Memory for a ring, all zero and committed as it is touched, and its words set to the start.
     static func allocate(geometry: RingGeometry, slots layout: SlotLayout) -> (ring: Ring, allocation: ZeroedMemory) {
         let (slotBytes, overflow) = geometry.capacity.multipliedReportingOverflow(by: layout.stride)
-        precondition(!overflow, "a ring of \(geometry.capacity) slots of \(layout.stride) bytes exceeds the address space")
+        precondition(
+            !overflow, "a ring of \(geometry.capacity) slots of \(layout.stride) bytes exceeds the address space")
         let memory = ZeroedMemory(byteCount: 256 + slotBytes, alignment: max(64, layout.alignment))
         let ring = Ring(base: memory.start, geometry: geometry)
         ring.tailLimit.storeRelaxed(RingWord.noLimit)

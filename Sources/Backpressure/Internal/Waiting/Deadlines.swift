@@ -14,7 +14,9 @@
 // I2  While the heap is not empty a timer is armed for its earliest deadline or for an earlier instant.
 // I3  A timer of an older generation does nothing.
 
-/// The heap and the armed instant. It is part of a state that a lock guards.
+/// The heap and the armed instant.
+///
+/// It is part of a state that a lock guards.
 struct Deadlines {
     private var heap: [WaiterRef] = []
     /// When the timer of the present generation rings; `Int64.max` while none is armed.
@@ -53,7 +55,9 @@ struct Deadlines {
         siftDown(Int(moved.pointer.pointee.heapIndex))
     }
 
-    /// A waiter whose deadline is `now` or earlier, the earliest first. It stays in until `remove`.
+    /// A waiter whose deadline is `now` or earlier, the earliest first.
+    ///
+    /// It stays in until `remove`.
     func due(at now: Int64) -> WaiterRef? {
         guard let first = heap.first, first.pointer.pointee.deadline <= now else { return nil }
         return first

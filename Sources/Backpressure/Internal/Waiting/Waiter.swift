@@ -90,7 +90,9 @@ struct WaiterRef: @unchecked Sendable, Equatable {
         return WaiterRef(pointer)
     }
 
-    /// Gives the memory back. The element must have been moved out, and `resumed` seen (I2).
+    /// Gives the memory back.
+    ///
+    /// The element must have been moved out, and `resumed` seen (I2).
     func deallocate(payload layout: SlotLayout) {
         let size = Self.payloadOffset(layout) + layout.stride - layout.elementOffset
         PlainAccess.deallocate(UnsafeMutableRawPointer(pointer), byteCount: size)
@@ -114,7 +116,9 @@ struct WaiterRef: @unchecked Sendable, Equatable {
 
     private static let cellOffset = 16
 
-    /// The verdict. The task reads it after it saw `resumed`, everybody else under the lock.
+    /// The verdict.
+    ///
+    /// The task reads it after it saw `resumed`, everybody else under the lock.
     @usableFromInline var verdict: Verdict {
         PlainAccess.read(pointer)
         return pointer.pointee.verdict
@@ -135,7 +139,9 @@ extension WaiterRef {
         cell.compareExchangeAcquiringAndReleasing(expected: Self.empty, desired: task.bits).exchanged
     }
 
-    /// Ends the sleep; the caller has given the verdict and holds no lock. The waiter may be gone on return (I2).
+    /// Ends the sleep; the caller has given the verdict and holds no lock.
+    ///
+    /// The waiter may be gone on return (I2).
     func wake() {
         let seen = cell.exchangeAcquiringAndReleasing(Self.resumed)
         guard decide(seen != Self.empty) else { return }

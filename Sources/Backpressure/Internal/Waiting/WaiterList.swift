@@ -7,7 +7,9 @@
 // taking the last is LIFO. A list never owns its waiters (their tasks do), so a list of a million is forgotten
 // without recursion.
 
-/// A queue of waiters. It is part of a state that a lock guards.
+/// A queue of waiters.
+///
+/// It is part of a state that a lock guards.
 struct WaiterList {
     private(set) var first: WaiterRef?
     private(set) var last: WaiterRef?
@@ -84,7 +86,9 @@ struct WakeBatch: Sendable {
         last = waiter
     }
 
-    /// Wakes all; the caller holds no lock. A woken waiter may be gone at once, so its link is read before.
+    /// Wakes all; the caller holds no lock.
+    ///
+    /// A woken waiter may be gone at once, so its link is read before.
     consuming func wakeAll() {
         var current = first
         while let waiter = current {

@@ -114,7 +114,9 @@ func spinPause() {}
 @inlinable @inline(__always)
 func decide(_ condition: Bool) -> Bool { condition }
 
-/// An invariant. Natively it is asserted in debug builds, under the model checker at every step that states it.
+/// An invariant.
+///
+/// Natively it is asserted in debug builds, under the model checker at every step that states it.
 @inline(__always)
 func verify(_ condition: @autoclosure () -> Bool, _ message: @autoclosure () -> String) {
     assert(condition(), message())
