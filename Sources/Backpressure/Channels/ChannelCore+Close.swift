@@ -26,7 +26,7 @@ extension ChannelCore {
             state.closure = .abandoned
             close(&state, &effects, senders: .abandoned) { state, effects in
                 while let node = state.spill.popFirst() {
-                    state.counters.besideRing += 1
+                    state.besideRing += 1
                     noteUndelivered(node, &state, &effects)
                 }
                 state.debt = claimed(state)
@@ -39,7 +39,6 @@ extension ChannelCore {
         dropping: (inout ChannelState, inout ChannelEffects) -> Void = { _, _ in }
     ) {
         gate(&state)
-        state.tailFlags |= RingWord.closed
         ring.tail.storeReleasing(state.tail | RingWord.gate | state.tailFlags)
         while decide(!state.senders.isEmpty), let sender = state.senders.first {
             unlink(sender, &state, &effects, verdict: verdict)
@@ -54,17 +53,18 @@ extension ChannelCore {
     /// No lock is needed, no operation can be under way.
     func discardAll() {
         state.withLock { state in
-            let reason = Rejection.abandoned
             gate(&state)
+            var owed = state.closure == .abandoned ? 0 : state.debt
             while claimed(state) > 0 {
                 assert(isHeadPublished(state), "an operation outlived its channel")
                 let slot = ring.slot(state.head, stride: layout.stride)
                 state.head = ring.geometry.next(state.head)
                 PlainAccess.read(slot + layout.elementOffset)
-                discard(slot + layout.elementOffset, reason)
+                discard(slot + layout.elementOffset, owed > 0 ? .evicted : .abandoned)
+                owed -= 1
             }
             while let node = state.spill.popFirst() {
-                discard(node.payload(layout), reason)
+                discard(node.payload(layout), .abandoned)
                 node.deallocate(payload: layout)
             }
         }
@@ -110,8 +110,8 @@ extension ChannelCore {
                 capacity: capacity,
                 depth: depth,
                 peakDepth: state.counters.peakDepth,
-                sent: sendOrdinal(state) &+ counters.besideRing,
-                received: receiveOrdinal(state) &+ counters.besideRing &- evictions,
+                sent: sendOrdinal(state),
+                received: receiveOrdinal(state) &- evictions,
                 droppedNewest: counters.droppedNewest,
                 evicted: counters.evicted &+ (state.closure == .abandoned ? 0 : owed),
                 abandoned: counters.abandoned &+ (state.closure == .abandoned ? owed : 0),

@@ -56,11 +56,11 @@ extension ChannelCore {
 
     /// How many elements have been taken over so far; exact while the gate is closed.
     func sendOrdinal(_ state: borrowing ChannelState) -> UInt64 {
-        ring.geometry.ordinal(state.tail) &+ UInt64(state.spill.count)
+        ring.geometry.ordinal(state.tail) &+ UInt64(state.spill.count) &+ state.besideRing
     }
 
     func receiveOrdinal(_ state: borrowing ChannelState) -> UInt64 {
-        ring.geometry.ordinal(state.head)
+        ring.geometry.ordinal(state.head) &+ state.besideRing
     }
 
     // MARK: Who may pass whom
@@ -82,15 +82,22 @@ extension ChannelCore {
         return overflow ? .max : sum
     }
 
+    /// The ring position at which nobody may pass `waiter` any more, if nothing more goes beside the ring before the
+    /// gate is closed again; and nothing does.
+    private func passWord(_ waiter: WaiterRef, _ state: borrowing ChannelState) -> UInt64 {
+        let limit = passLimit(waiter)
+        return ring.geometry.word(ordinal: limit > state.besideRing ? limit - state.besideRing : 0)
+    }
+
     private func setTailLimit(_ state: borrowing ChannelState) {
         var limit = state.tailYield
-        if let first = state.senders.first { limit = min(limit, ring.geometry.word(ordinal: passLimit(first))) }
+        if let first = state.senders.first { limit = min(limit, passWord(first, state)) }
         ring.tailLimit.storeRelaxed(limit)
     }
 
     private func setHeadLimit(_ state: borrowing ChannelState) {
         var limit = state.headYield
-        if let first = state.receivers.first { limit = min(limit, ring.geometry.word(ordinal: passLimit(first))) }
+        if let first = state.receivers.first { limit = min(limit, passWord(first, state)) }
         ring.headLimit.storeRelaxed(limit)
     }
 
@@ -174,7 +181,7 @@ extension ChannelCore {
         PlainAccess.write(destination)
         move(destination, node.payload(layout))
         node.deallocate(payload: layout)
-        state.counters.besideRing += 1
+        state.besideRing += 1
         return true
     }
 

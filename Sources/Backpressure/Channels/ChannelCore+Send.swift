@@ -87,7 +87,7 @@ extension ChannelCore {
             state.debt += 1
             pump(&state, &effects, thorough: false)
         } else if let node = state.spill.popFirst() {
-            state.counters.besideRing += 1
+            state.besideRing += 1
             noteUndelivered(node, &state, &effects)
         }
     }

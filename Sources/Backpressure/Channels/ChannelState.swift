@@ -48,7 +48,7 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     var tail: UInt64 = 0
     var head: UInt64 = 0
     /// `closed` and `reserved` as the tail word carries them.
-    var tailFlags: UInt64 = 0
+    var tailFlags: UInt64 { closure == .open ? 0 : RingWord.closed }
 
     /// Evictions owed: the element to drop was claimed but not yet published.
     var debt = 0
@@ -62,6 +62,8 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     var headYield: UInt64
 
     var deadlines = Deadlines()
+    /// Elements that reached a receiver or a hook without a ring position of their own.
+    var besideRing: UInt64 = 0
     /// Operations that came here because the ring alone could not do them.
     var lockedOperations: UInt64 = 0
     private var box: CounterBox?
@@ -86,8 +88,6 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
 ///
 /// Written under the lock, on paths that take it anyway.
 struct ChannelCounters: Sendable {
-    /// Elements that reached a receiver or a hook without a ring position of their own.
-    var besideRing: UInt64 = 0
     var droppedNewest: UInt64 = 0
     var evicted: UInt64 = 0
     var abandoned: UInt64 = 0

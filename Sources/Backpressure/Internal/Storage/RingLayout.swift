@@ -121,6 +121,6 @@ struct SlotLayout: Sendable {
         let slotAlignment = offset
         elementOffset = offset
         self.alignment = slotAlignment
-        stride = (offset &+ MemoryLayout<Element>.size &+ slotAlignment &- 1) & ~(slotAlignment &- 1)
+        stride = (offset &+ MemoryLayout<Element>.stride &+ slotAlignment &- 1) & ~(slotAlignment &- 1)
     }
 }
