@@ -189,7 +189,8 @@ extension ChannelCore {
         let now = timeSource.now()
         switch timeout {
         case .none: return WaitTimes(now: now, deadline: .max)
-        case .timeout(let duration): return WaitTimes(now: now, deadline: timeSource.deadline(after: duration))
+        case .timeout(let duration):
+            return WaitTimes(now: now, deadline: duration > .zero ? timeSource.deadline(after: duration) : now)
         case .deadline(let deadline): return WaitTimes(now: now, deadline: deadline)
         }
     }

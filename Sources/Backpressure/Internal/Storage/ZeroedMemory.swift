@@ -5,33 +5,31 @@
 
 /// One allocation of zeroed memory; its owner calls `deallocate` once.
 struct ZeroedMemory: @unchecked Sendable {
-    /// From this size on the system is asked for fresh pages instead of writing zeroes.
-    private static let lazyByteCount = 1 << 17
+    /// From this size on fresh pages are asked for instead of writing zeroes.
+    private static let pagesFrom = 1 << 17
+    /// No platform has smaller pages.
+    private static let pageSize = 4096
 
-    private let allocation: UnsafeMutableRawPointer
-    /// The first aligned byte.
+    /// The first byte, aligned.
     let start: UnsafeMutableRawPointer
     private let byteCount: Int
 
-    /// `byteCount` zero bytes at `alignment`, a power of two.
+    /// `byteCount` zero bytes at `alignment`, a power of two of a page at most.
     init(byteCount: Int, alignment: Int) {
+        precondition(alignment <= Self.pageSize, "an alignment of \(alignment) bytes exceeds a page")
         self.byteCount = byteCount
-        guard byteCount >= Self.lazyByteCount else {
-            allocation = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: alignment)
-            allocation.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
-            start = allocation
-            return
+        if byteCount < Self.pagesFrom {
+            start = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: alignment)
+            start.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+        } else if let pages = PlatformMemory.map(byteCount: byteCount) {
+            start = pages
+        } else {
+            preconditionFailure("the system has no room for \(byteCount) bytes")
         }
-        let (total, overflow) = byteCount.addingReportingOverflow(alignment)
-        guard !overflow, let memory = Platform.allocateZeroed(byteCount: total) else {
-            preconditionFailure("cannot allocate \(byteCount) bytes")
-        }
-        allocation = memory
-        start = memory.alignedUp(toMultipleOf: alignment)
     }
 
     func deallocate() {
         PlainAccess.free(start, byteCount: byteCount)
-        if byteCount < Self.lazyByteCount { allocation.deallocate() } else { Platform.deallocate(allocation) }
+        if byteCount < Self.pagesFrom { start.deallocate() } else { PlatformMemory.unmap(start, byteCount: byteCount) }
     }
 }
