@@ -156,7 +156,7 @@ extension BoundedChannel where Element: ~Copyable {
         _ slot: inout Element?, times: WaitTimes?
     ) -> (outcome: ChannelOutcome, waiter: WaiterRef?) {
         withUnsafeTemporaryAllocation(
-            byteCount: Swift.max(1, MemoryLayout<Element>.size), alignment: MemoryLayout<Element>.alignment
+            byteCount: MemoryLayout<Element>.stride, alignment: MemoryLayout<Element>.alignment
         ) { buffer in
             guard let start = buffer.baseAddress else { preconditionFailure("no memory for an element") }
             let result = core.receive(into: start, times: times)

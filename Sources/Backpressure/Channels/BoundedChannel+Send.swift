@@ -146,7 +146,7 @@ extension BoundedChannel where Element: ~Copyable {
         _ slot: inout Element?, times: WaitTimes?
     ) -> (outcome: ChannelOutcome, waiter: WaiterRef?) {
         withUnsafeTemporaryAllocation(
-            byteCount: Swift.max(1, MemoryLayout<Element>.size), alignment: MemoryLayout<Element>.alignment
+            byteCount: MemoryLayout<Element>.stride, alignment: MemoryLayout<Element>.alignment
         ) { buffer in
             guard let start = buffer.baseAddress, let element = slot.take() else {
                 preconditionFailure("no element to send")

@@ -5,19 +5,22 @@
 // nanoseconds away, and a sleep with its task switch costs ten times that.
 //
 // ## Algorithm
-// Before a task registers as a waiter it probes the ring a limited number of times. What the last looks of this side
-// brought decides about the next one: a look that helped doubles the number of probes (up to 256); one that did not
-// halves it (down to 32) and makes the side skip 1, 3, 7 ... 63 looks. So on a busy machine, where the other side
-// cannot run while this one looks, a wait costs under two probes more on average; on free cores a ping-pong never sleeps.
+// Before a task registers as a waiter it probes the ring a limited number of times, reading a clock between the probes:
+// that spaces them, so that the other side gets ahead by more than one element, and leaves the core's other thread its
+// share. A look that helped is followed by the next one. One that did not makes its side skip 1, 3, 7 ... 63 looks; the
+// look after that is longer than the time a sleeping task takes to wake, because two sides that both sleep would
+// otherwise never find out that they could both stay awake. So on a busy machine, where the other side cannot run while
+// this one looks, a wait costs a few probes on average; on free cores a ping-pong stops sleeping.
 //
 // The record is a hint: it is read and written relaxed, and a lost update changes nothing but a number of probes.
 //
 // ## Layout of the record
-// [ skip : 32 | failures : 16 | probes : 16 ]
+// [ skip : 32 | failures : 32 ]
 
 extension Ring {
-    private static let fewestProbes: UInt64 = 2
-    private static let mostProbes: UInt64 = 8
+    /// A probe takes some 25 ns, nearly all of it the reading of the clock.
+    private static let probes = 128
+    private static let probesAfterFailure = 256
     private static let mostFailures: UInt64 = 6
 
     /// On the line of the refusals, which no fast path touches.
@@ -46,23 +49,20 @@ extension Ring {
     @inline(__always)
     private func look(_ record: AtomicWord, _ probe: () -> Bool?) -> Bool {
         let word = record.loadRelaxed()
-        let skip = word >> 32
-        if skip > 0 {
+        if word >> 32 > 0 {
             record.storeRelaxed(word &- (1 << 32))
             return false
         }
-        let failures = (word >> 16) & 0xffff
-        let probes = max(word & 0xffff, Self.fewestProbes)
-        for _ in 0..<probes {
+        for _ in 0..<(word == 0 ? Self.probes : Self.probesAfterFailure) {
             guard let found = probe() else { return false }
             if found {
-                record.storeRelaxed(min(probes * 2, Self.mostProbes))
+                if word != 0 { record.storeRelaxed(0) }
                 return true
             }
-            for _ in 0..<3 { _ = PlatformClock.suspendingNanoseconds() }
+            _ = PlatformClock.suspendingNanoseconds()
         }
-        let failed = min(failures + 1, Self.mostFailures)
-        record.storeRelaxed((((1 << failed) - 1) << 32) | (failed << 16) | (probes / 2))
+        let failures = min(word + 1, Self.mostFailures)
+        record.storeRelaxed((((1 << failures) - 1) << 32) | failures)
         return false
     }
 }

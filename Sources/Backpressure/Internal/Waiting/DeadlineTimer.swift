@@ -33,7 +33,13 @@ struct DeadlineTimer: ~Copyable, Sendable {
         let task = Task.detached { [weak owner] in
             var deadline = request.deadline
             while true {
-                do { try await timeSource.sleep(until: deadline) } catch { return }
+                do {
+                    try await timeSource.sleep(until: deadline)
+                } catch {
+                    if Task.isCancelled { return }
+                    // A clock that refuses to sleep is asked again and again; its deadlines still hold.
+                    await Task.yield()
+                }
                 guard let next = owner?.timerRang(generation: request.generation) else { return }
                 deadline = next
             }
