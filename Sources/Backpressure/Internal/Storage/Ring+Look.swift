@@ -21,18 +21,31 @@ extension Ring {
     /// A probe takes some 25 ns, nearly all of it the reading of the clock.
     private static let probes = 128
     private static let probesAfterFailure = 256
+    /// Further probes, once there is one element or slot, for a few more.
+    private static let patience = 6
     private static let mostFailures: UInt64 = 6
 
     /// On the line of the refusals, which no fast path touches.
     private var sendRecord: AtomicWord { AtomicWord(at: base + 72) }
     private var receiveRecord: AtomicWord { AtomicWord(at: base + 80) }
 
+    /// How many elements or slots beyond the first are worth a little more of a look.
+    private var batch: UInt64 { UInt64(min(geometry.capacity / 4, 16)) }
+
+    /// The position `count` after `word`; less than a lap ahead.
+    private func ahead(of word: UInt64, by count: UInt64) -> UInt64 {
+        let index = word & geometry.indexMask
+        let beyond = geometry.lastIndex &- index
+        return count <= beyond ? word &+ count : (word &- index &+ geometry.indexMask &+ count &- beyond)
+    }
+
     /// Looks for room; true when a send is worth another try.
     func lookForRoom(stride: Int) -> Bool {
         look(sendRecord) {
             let word = tail.loadRelaxed()
             if word >= tailLimit.loadRelaxed() { return nil }
-            return AtomicWord(at: slot(word, stride: stride)).loadRelaxed() == geometry.freeStamp(word)
+            let place = ahead(of: word, by: $0)
+            return AtomicWord(at: slot(place, stride: stride)).loadRelaxed() == geometry.freeStamp(place)
         }
     }
 
@@ -41,22 +54,28 @@ extension Ring {
         look(receiveRecord) {
             let word = head.loadRelaxed()
             if word >= headLimit.loadRelaxed() { return nil }
-            return AtomicWord(at: slot(word, stride: stride)).loadRelaxed() == geometry.publishedStamp(word)
+            let place = ahead(of: word, by: $0)
+            return AtomicWord(at: slot(place, stride: stride)).loadRelaxed() == geometry.publishedStamp(place)
         }
     }
 
     /// Probes as the record says, and keeps it; `probe` says nil when only the lock can tell.
     @inline(__always)
-    private func look(_ record: AtomicWord, _ probe: () -> Bool?) -> Bool {
+    private func look(_ record: AtomicWord, _ probe: (_ ahead: UInt64) -> Bool?) -> Bool {
         let word = record.loadRelaxed()
         if word >> 32 > 0 {
             record.storeRelaxed(word &- (1 << 32))
             return false
         }
         for _ in 0..<(word == 0 ? Self.probes : Self.probesAfterFailure) {
-            guard let found = probe() else { return false }
+            guard let found = probe(0) else { return false }
             if found {
                 if word != 0 { record.storeRelaxed(0) }
+                // A batch costs the two sides fewer lines to exchange than one element at a time.
+                for _ in 0..<Self.patience {
+                    guard probe(batch) == false else { break }
+                    _ = PlatformClock.suspendingNanoseconds()
+                }
                 return true
             }
             _ = PlatformClock.suspendingNanoseconds()
