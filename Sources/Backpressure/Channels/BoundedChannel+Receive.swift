@@ -70,7 +70,9 @@ extension BoundedChannel where Element: ~Copyable {
     ///
     /// `.finished` is exact. `.empty` may also be answered while another task is in the middle of sending: that its
     /// `trySend` of an element returned somewhere is no proof that a `tryReceive` finds it, if another send began
-    /// earlier and is not done. So never write a drain loop that takes `.empty` for the end.
+    /// earlier and is not done. Under
+    /// ``Fairness/eventual(bypass:)`` the element of a task that still waits to send counts as not yet sent while the
+    /// task served before it is on its way to a thread. So never write a drain loop that takes `.empty` for the end.
     ///
     /// - Returns: The element, `.empty` or `.finished`.
     /// - Throws: The error the channel was finished with, in place of `.finished`.
