@@ -22,3 +22,15 @@ int64_t bench_floor_two_adds(int64_t iterations) {
     }
     return __atomic_load_n(&shared->first, __ATOMIC_RELAXED) + __atomic_load_n(&shared->second, __ATOMIC_RELAXED);
 }
+
+uint64_t bench_core_probe(void) {
+    uint64_t a = 1, b = 2, c = 3, d = 4, e = 5, f = 6;
+    for (int i = 0; i < 4000; i++) {
+        // Six chains in registers, opaque to the vectoriser: bound by issue width, not by latency.
+        for (int j = 0; j < 4; j++) {
+            a += 3, b ^= a, c += 5, d ^= c, e += 7, f ^= e;
+            __asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e), "+r"(f));
+        }
+    }
+    return a ^ b ^ c ^ d ^ e ^ f;
+}

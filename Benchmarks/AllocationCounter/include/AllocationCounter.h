@@ -25,6 +25,10 @@ int64_t bench_allocations_live_bytes(void);
 /// Returns the sum of the two words, which is `2 * iterations`.
 int64_t bench_floor_two_adds(int64_t iterations);
 
+/// Arithmetic that fills every issue slot of a core for some 20 microseconds. Touches no memory; returns a value that
+/// means nothing, so that it is not optimised away.
+uint64_t bench_core_probe(void);
+
 /// The compiler of the C part, for the report.
 const char *bench_c_compiler(void);
 

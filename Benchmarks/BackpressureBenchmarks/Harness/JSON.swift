@@ -103,6 +103,7 @@ extension JSON {
             ("min", .double(result.statistics.min)),
             ("max", .double(result.statistics.max)),
             ("runs", .int(result.statistics.runs)),
+            ("rounds", .int(result.rounds)),
             ("allocationsPerOperation", .double(result.allocationsPerOperation)),
             ("floor", .double(result.floor)),
             ("ratioToFloor", .double(result.ratioToFloor)),

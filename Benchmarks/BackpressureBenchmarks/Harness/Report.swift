@@ -11,7 +11,8 @@ enum Report {
         toolchain  \(Machine.toolchain)
         commit     \(Machine.commit ?? "unknown")
         rounds     \(settings.rounds) of \(settings.roundNanoseconds / 1_000_000) ms, contenders interleaved; \
-        "x floor" = cost / cost of the floor
+        "x floor" = cost / cost of the floor; \
+        "rounds" 9/25: nine of 25 had the core to themselves, and made the figures
 
 
         """
@@ -25,7 +26,7 @@ enum Report {
         if !parameters.isEmpty { title += "  (\(parameters))" }
         var lines = [
             Text.left(title, 66) + Text.right(first.unit.rawValue, 10) + Text.right("min", 10) + Text.right("max", 10)
-                + Text.right("x floor", 10) + Text.right("allocs/op", 11)
+                + Text.right("x floor", 10) + Text.right("allocs/op", 11) + Text.right("rounds", 9)
         ]
         for result in results {
             var name = (result.isOurs ? "  * " : "    ") + result.contender
@@ -37,7 +38,8 @@ enum Report {
                     + Text.right(Text.short(result.statistics.min), 10)
                     + Text.right(Text.short(result.statistics.max), 10)
                     + Text.right(result.ratioToFloor.map { Text.number($0, digits: 2) } ?? "-", 10)
-                    + Text.right(result.allocationsPerOperation.map { Text.number($0, digits: 3) } ?? "-", 11))
+                    + Text.right(result.allocationsPerOperation.map { Text.number($0, digits: 3) } ?? "-", 11)
+                    + Text.right("\(result.statistics.runs)/\(result.rounds)", 9))
         }
         return lines.joined(separator: "\n") + "\n\n"
     }

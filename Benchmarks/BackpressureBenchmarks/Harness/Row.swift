@@ -79,6 +79,9 @@ struct Row: Sendable {
     let unit: Unit
     /// Fewer rounds than the default, for rows whose single round is long.
     var maximumRounds = Int.max
+    /// Many short rounds in place of few long ones: for work of one thread, which needs no time to get going, and whose
+    /// figure a neighbour's slightest presence moves.
+    var isFine = false
     /// Whether a thread of this process keeps one core busy meanwhile.
     var isBusy = false
     /// The figures are what a contender takes beyond the floor, not in all.
@@ -95,6 +98,8 @@ struct RowResult: Sendable {
     let parameters: Parameters
     let unit: Unit
     let statistics: Statistics
+    /// Rounds run; `statistics.runs` of them made the figure.
+    let rounds: Int
     var allocationsPerOperation: Double?
     var floor: Double?
     var ratioToFloor: Double?

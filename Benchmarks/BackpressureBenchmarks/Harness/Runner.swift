@@ -6,19 +6,38 @@
 // ## Algorithm
 // Each contender is calibrated once (operations doubled until a run is long enough to extrapolate). Then rounds follow;
 // in each, every contender runs once, and the order rotates, so that a slow second of a shared machine falls on all of
-// them. Then one pass counts allocations, untimed.
+// them. Figures come from the rounds that no neighbour disturbed (`Neighbour`), or from all if there were too few. Then
+// one pass counts allocations, untimed.
 //
 // ## Invariants
-// I1. A figure and its floor come from the same rounds.
+// I1. A figure and its floor come from rounds of the same row, chosen by the same rule.
 // I2. Nothing counts allocations while a round is timed.
 
 /// How long and how often.
 struct RunnerSettings: Sendable {
-    var rounds = 9
-    var roundNanoseconds = 50_000_000
+    var rounds = 25
+    var roundNanoseconds = 16_000_000
+    /// So many undisturbed rounds make a figure; with fewer, all rounds count.
+    var enough = 7
+
+    /// The same time in shorter rounds.
+    var fine: RunnerSettings {
+        RunnerSettings(rounds: rounds * 8, roundNanoseconds: roundNanoseconds / 8, enough: enough * 2)
+    }
 
     static let standard = RunnerSettings()
-    static let quick = RunnerSettings(rounds: 3, roundNanoseconds: 10_000_000)
+    static let quick = RunnerSettings(rounds: 3, roundNanoseconds: 10_000_000, enough: 3)
+}
+
+/// What the rounds of one contender came to.
+private struct Rounds {
+    var values: [Double] = []
+    /// The slower of the probes before and after.
+    var probes: [Int] = []
+
+    func undisturbed() -> [Double] {
+        zip(values, probes).filter { !Neighbour.disturbed($0.1) }.map(\.0)
+    }
 }
 
 struct Runner: Sendable {
@@ -26,20 +45,27 @@ struct Runner: Sendable {
 
     /// All contenders' answers to one row, floor first if there is one.
     func measure(_ row: Row) async throws -> [RowResult] {
+        let settings = row.isFine ? settings.fine : settings
         let busy = row.isBusy ? BusyThread() : nil
         defer { busy?.stop() }
 
         var operations: [Int] = []
-        for contender in row.contenders { operations.append(try await calibrated(contender)) }
+        for contender in row.contenders { operations.append(try await calibrated(contender, settings)) }
 
-        let rounds = min(settings.rounds, row.maximumRounds)
-        var values = [[Double]](repeating: [], count: row.contenders.count)
-        for round in 0..<rounds {
+        let planned = min(settings.rounds, row.maximumRounds)
+        // A noisy minute is waited out, for a while; a row that keeps a core busy is disturbed by design.
+        let mostRounds = row.isBusy || row.maximumRounds < settings.rounds ? planned : planned * 2
+        var rounds = [Rounds](repeating: Rounds(), count: row.contenders.count)
+        var round = 0
+        while round < planned || (round < mostRounds && rounds.contains { $0.undisturbed().count < settings.enough }) {
             for position in row.contenders.indices {
                 let index = (position + round) % row.contenders.count
+                let before = Neighbour.probe()
                 let sample = try await row.contenders[index].run(operations[index])
-                values[index].append(row.unit.value(of: sample))
+                rounds[index].values.append(row.unit.value(of: sample))
+                rounds[index].probes.append(max(before, Neighbour.probe()))
             }
+            round += 1
         }
 
         var allocations = [Double?](repeating: nil, count: row.contenders.count)
@@ -48,11 +74,14 @@ struct Runner: Sendable {
                 allocations[index] = try await allocationsPerOperation(contender, operations: operations[index])
             }
         }
-        return results(of: row, values: values, allocations: allocations)
+        // All contenders by the same rule, or the rule would favour one of them.
+        let enough = !row.isBusy && rounds.allSatisfy { $0.undisturbed().count >= settings.enough }
+        let values = rounds.map { enough ? $0.undisturbed() : $0.values }
+        return results(of: row, values: values, rounds: round, allocations: allocations)
     }
 
     /// The operations that fill one round.
-    private func calibrated(_ contender: Contender) async throws -> Int {
+    private func calibrated(_ contender: Contender, _ settings: RunnerSettings) async throws -> Int {
         if let fixed = contender.fixedOperations { return fixed }
         var operations = 128
         while true {
@@ -72,7 +101,9 @@ struct Runner: Sendable {
         return Double(sample.allocations) / Double(max(sample.operations, 1))
     }
 
-    private func results(of row: Row, values: [[Double]], allocations: [Double?]) -> [RowResult] {
+    private func results(
+        of row: Row, values: [[Double]], rounds: Int, allocations: [Double?]
+    ) -> [RowResult] {
         let floorIndex = row.contenders.firstIndex { $0.isFloor }
         let floor = floorIndex.flatMap { Statistics(values[$0]) }?.median
         var results: [RowResult] = []
@@ -83,7 +114,7 @@ struct Runner: Sendable {
             parameters.fairness = contender.fairness
             var result = RowResult(
                 name: row.name, contender: contender.name, isOurs: contender.isOurs, isFloor: contender.isFloor,
-                parameters: parameters, unit: row.unit, statistics: statistics,
+                parameters: parameters, unit: row.unit, statistics: statistics, rounds: rounds,
                 allocationsPerOperation: allocations[index], floor: floor)
             if let floor, !contender.isFloor {
                 let cost = row.isBeyondFloor ? statistics.median + floor : statistics.median

@@ -107,7 +107,7 @@ struct PipelineReport {
             results.append(
                 RowResult(
                     name: name, contender: Self.title(variant), isOurs: isOurs, isFloor: variant == .sequential,
-                    parameters: parameters, unit: unit, statistics: statistics))
+                    parameters: parameters, unit: unit, statistics: statistics, rounds: statistics.runs))
         }
     }
 

@@ -18,9 +18,10 @@ enum HotPath {
     private static var selfChecks: [Row] {
         [
             Row(
-                name: selfCheckFloor, unit: .nanosecondsPerOperation, contenders: [AtomicAdds.floor, AtomicAdds.twin]),
+                name: selfCheckFloor, unit: .nanosecondsPerOperation, isFine: true,
+                contenders: [AtomicAdds.floor, AtomicAdds.twin]),
             Row(
-                name: selfCheckAllocations, unit: .nanosecondsPerOperation,
+                name: selfCheckAllocations, unit: .nanosecondsPerOperation, isFine: true,
                 contenders: [AtomicAdds.floor, AtomicAdds.allocatesOnce]),
         ]
     }
@@ -32,7 +33,7 @@ enum HotPath {
         let tryPairs = placements.map { placement in
             Row(
                 name: "channel.try.pair", parameters: Parameters(capacity: 1024, placement: placement),
-                unit: .nanosecondsPerOperation,
+                unit: .nanosecondsPerOperation, isFine: true,
                 contenders: [
                     AtomicAdds.floor, OurPairs.tryPairs(placement), RivalPairs.mutexTryPairs(placement),
                 ])
@@ -40,14 +41,14 @@ enum HotPath {
         let awaitPairs = placements.map { placement in
             Row(
                 name: "channel.await.pair", parameters: Parameters(capacity: 1024, placement: placement),
-                unit: .nanosecondsPerOperation,
+                unit: .nanosecondsPerOperation, isFine: true,
                 contenders: [
                     AtomicAdds.floor, OurPairs.awaitPairs(placement), RivalPairs.mutexAwaitPairs(placement),
                 ] + (placement == .local ? [RivalPairs.actorAwaitPairs, RivalPairs.streamAwaitPairs] : []))
         }
         let actorPair = Row(
             name: "channel.await.pair.actor", parameters: Parameters(capacity: 1024, placement: .actor),
-            unit: .nanosecondsPerOperation,
+            unit: .nanosecondsPerOperation, isFine: true,
             contenders: [
                 AtomicAdds.floor, OurPairs.awaitPairs(.actor), RivalPairs.mutexAwaitPairs(.actor),
             ])

@@ -6,8 +6,8 @@
 // Parking is not timed. A round waits until the channel itself says that all are parked.
 
 enum Waiters {
-    /// How many of the parked tasks a round cancels, spread evenly over the queue.
-    private static let cancelled = 200
+    /// How many of the parked tasks a round cancels, spread evenly over the queue: few enough to leave it long.
+    private static func cancelled(of waiters: Int) -> Int { min(2000, waiters / 5) }
 
     static let cancelFloorName = "bare cancellable tasks"
     static let drainFloorName = "bare continuations"
@@ -15,9 +15,10 @@ enum Waiters {
     // MARK: Cancel
 
     static func cancelRow(waiters: Int) -> Row {
-        Row(
+        let cancelled = cancelled(of: waiters)
+        return Row(
             name: "channel.waiters.cancel", parameters: Parameters(capacity: 1, waiters: waiters),
-            unit: .nanosecondsPerOperation, maximumRounds: waiters > 10_000 ? 3 : 9,
+            unit: .nanosecondsPerOperation, maximumRounds: waiters > 10_000 ? 7 : 45,
             contenders: [
                 Contender(cancelFloorName, floor: true, fixed: cancelled) { operations in
                     let shelf = CancellableShelf(places: waiters)
@@ -65,7 +66,7 @@ enum Waiters {
     static func drainRow(waiters: Int) -> Row {
         Row(
             name: "channel.waiters.drain", parameters: Parameters(capacity: 1, waiters: waiters),
-            unit: .nanosecondsPerOperation, maximumRounds: 3,
+            unit: .nanosecondsPerOperation, maximumRounds: 7,
             contenders: [
                 Contender(drainFloorName, floor: true, fixed: waiters) { try await drainShelf(tasks: $0) },
                 Contender(

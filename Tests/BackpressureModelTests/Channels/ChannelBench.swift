@@ -160,7 +160,7 @@
             if let cell {
                 ModelRuntime.park(on: slot, or: cell) { $0 == unpublished && $1 == WaiterRef.empty }
             } else {
-                ModelRuntime.park(on: slot, or: ring.base + 128) {
+                ModelRuntime.park(on: slot, or: ring.base + 136) {
                     $0 == unpublished && $1 & RingWord.position == word
                 }
             }

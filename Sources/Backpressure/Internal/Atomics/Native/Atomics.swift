@@ -108,6 +108,15 @@ enum PlainAccess {
 @inlinable @inline(__always)
 func spinPause() {}
 
+/// Leaves a contended word to its other users for a moment, half a microsecond at most; may do nothing at all.
+///
+/// Readings of a clock: they leave the core's other thread its share, and cost about the same on every processor.
+@usableFromInline
+@inline(never)
+func standBack() {
+    for _ in 0..<24 { _ = PlatformClock.suspendingNanoseconds() }
+}
+
 /// The outcome of a test that an algorithm's correctness rests on; natively `condition` itself.
 ///
 /// Under the model checker a mutant can force the outcome at one place, to show that some test notices.
