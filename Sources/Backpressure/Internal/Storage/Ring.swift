@@ -59,6 +59,16 @@ enum ReceiveClaim {
     case locked
 }
 
+/// What one attempt at a slot came to.
+@usableFromInline
+enum Attempt {
+    case claimed(slot: UnsafeMutableRawPointer, stamp: UInt64)
+    /// The swap failed: another of this side was faster, or the word has a flag now.
+    case lost
+    /// The slot is not this lap's yet: full or empty, or the other side is half-way.
+    case notReady
+}
+
 /// The address of a ring.
 @usableFromInline
 struct Ring: @unchecked Sendable {
@@ -91,57 +101,87 @@ struct Ring: @unchecked Sendable {
         slots + Int(truncatingIfNeeded: word & geometry.indexMask) &* stride
     }
 
+    // MARK: Claims
+    //
+    // The first attempt is inlined into the user's loop; whatever else there is to find out is one call away.
+
     /// Claims the tail slot.
     @inlinable @inline(__always)
     func claimForSend(stride: Int) -> SendClaim {
-        // Once: after an atomic access the compiler would load each constant anew.
-        let geometry = geometry
-        var word = tail.loadAcquiring()
-        while true {
-            if decide(word >= tailLimit.loadRelaxed()) { return .locked }
-            let slot = slot(word, geometry, stride: stride)
-            if decide(AtomicWord(at: slot).loadAcquiring() == geometry.freeStamp(word)) {
-                let claim = tail.weakCompareExchangeAcquiringAndReleasing(
-                    expected: word, desired: geometry.next(word))
-                if claim.exchanged { return .claimed(slot: slot, stamp: geometry.publishedStamp(word)) }
-                standBack()
-                word = tail.loadAcquiring()
-                continue
-            }
-            let other = head.loadAcquiring()
-            if decide(other >= RingWord.gate) { return .locked }
-            if decide(geometry.isFull(tail: word, head: other)) { return .full }
-            let again = tail.loadAcquiring()
-            if again == word { return .locked }
-            word = again
+        let word = tail.loadAcquiring()
+        if decide(word < tailLimit.loadRelaxed()) {
+            let attempt = attemptSend(at: word, stride: stride)
+            if case .claimed(let slot, let stamp) = attempt { return .claimed(slot: slot, stamp: stamp) }
         }
+        return claimForSendAgain(stride: stride)
     }
 
     /// Claims the head slot.
     @inlinable @inline(__always)
     func claimForReceive(stride: Int) -> ReceiveClaim {
+        let word = head.loadAcquiring()
+        if decide(word < headLimit.loadRelaxed()) {
+            let attempt = attemptReceive(at: word, stride: stride)
+            if case .claimed(let slot, let stamp) = attempt { return .claimed(slot: slot, stamp: stamp) }
+        }
+        return claimForReceiveAgain(stride: stride)
+    }
+
+    @inlinable @inline(__always)
+    func attemptSend(at word: UInt64, stride: Int) -> Attempt {
+        // Once: after an atomic access the compiler would load each constant anew.
         let geometry = geometry
-        var word = head.loadAcquiring()
+        let slot = slot(word, geometry, stride: stride)
+        guard decide(AtomicWord(at: slot).loadAcquiring() == geometry.freeStamp(word)) else { return .notReady }
+        let swap = tail.weakCompareExchangeAcquiringAndReleasing(expected: word, desired: geometry.next(word))
+        return swap.exchanged ? .claimed(slot: slot, stamp: geometry.publishedStamp(word)) : .lost
+    }
+
+    @inlinable @inline(__always)
+    func attemptReceive(at word: UInt64, stride: Int) -> Attempt {
+        let geometry = geometry
+        let slot = slot(word, geometry, stride: stride)
+        guard decide(AtomicWord(at: slot).loadAcquiring() == geometry.publishedStamp(word)) else { return .notReady }
+        let swap = head.weakCompareExchangeAcquiringAndReleasing(expected: word, desired: geometry.next(word))
+        return swap.exchanged ? .claimed(slot: slot, stamp: geometry.releasedStamp(word)) : .lost
+    }
+
+    @usableFromInline
+    @inline(never)
+    func claimForSendAgain(stride: Int) -> SendClaim {
         while true {
+            let word = tail.loadAcquiring()
+            if decide(word >= tailLimit.loadRelaxed()) { return .locked }
+            switch attemptSend(at: word, stride: stride) {
+            case .claimed(let slot, let stamp): return .claimed(slot: slot, stamp: stamp)
+            case .lost: standBack()
+            case .notReady:
+                let other = head.loadAcquiring()
+                if decide(other >= RingWord.gate) { return .locked }
+                if decide(geometry.isFull(tail: word, head: other)) { return .full }
+                if tail.loadAcquiring() == word { return .locked }
+            }
+        }
+    }
+
+    @usableFromInline
+    @inline(never)
+    func claimForReceiveAgain(stride: Int) -> ReceiveClaim {
+        while true {
+            let word = head.loadAcquiring()
             if decide(word >= headLimit.loadRelaxed()) { return .locked }
-            let slot = slot(word, geometry, stride: stride)
-            if decide(AtomicWord(at: slot).loadAcquiring() == geometry.publishedStamp(word)) {
-                let claim = head.weakCompareExchangeAcquiringAndReleasing(
-                    expected: word, desired: geometry.next(word))
-                if claim.exchanged { return .claimed(slot: slot, stamp: geometry.releasedStamp(word)) }
-                standBack()
-                word = head.loadAcquiring()
-                continue
+            switch attemptReceive(at: word, stride: stride) {
+            case .claimed(let slot, let stamp): return .claimed(slot: slot, stamp: stamp)
+            case .lost: standBack()
+            case .notReady:
+                let other = tail.loadAcquiring()
+                if decide(other & RingWord.gate != 0) { return .locked }
+                if decide(other & RingWord.position == word) {
+                    let ended = other & (RingWord.closed | RingWord.reserved) == RingWord.closed
+                    return decide(ended) ? .finished : .empty
+                }
+                if head.loadAcquiring() == word { return .locked }
             }
-            let other = tail.loadAcquiring()
-            if decide(other & RingWord.gate != 0) { return .locked }
-            if decide(other & RingWord.position == word) {
-                let ended = other & (RingWord.closed | RingWord.reserved) == RingWord.closed
-                return decide(ended) ? .finished : .empty
-            }
-            let again = head.loadAcquiring()
-            if again == word { return .locked }
-            word = again
         }
     }
 }
