@@ -101,10 +101,10 @@
         PlantedBug(
             "fullByStamp", "Ring.swift", "decide(geometry.isFull(tail: word, head: other))", .forceTrue, in: roomMade),
         PlantedBug(
-            "seqStamp, sender", "Ring.swift", "== geometry.freeStamp(word)) {", kind: .decide, .forceTrue, in: rejecting
+            "seqStamp, sender", "Ring.swift", "== geometry.freeStamp(word)) else", kind: .decide, .forceTrue, in: rejecting
         ),
         PlantedBug(
-            "seqStamp, receiver", "Ring.swift", "== geometry.publishedStamp(word)) {", kind: .decide, .forceTrue,
+            "seqStamp, receiver", "Ring.swift", "== geometry.publishedStamp(word)) else", kind: .decide, .forceTrue,
             in: handOver),
         PlantedBug(
             "wrong lap arithmetic", "RingLayout.swift", "decide(word & indexMask == lastIndex)", .forceTrue,
@@ -117,9 +117,9 @@
             "relaxedFree", "BoundedChannel+Receive.swift", "AtomicWord(at: slot).storeReleasing(stamp)", .relaxed,
             in: twoEach),
         PlantedBug(
-            "relaxedStampLoadS", "Ring.swift", "== geometry.freeStamp(word)) {", kind: .load, .relaxed, in: twoEach),
+            "relaxedStampLoadS", "Ring.swift", "== geometry.freeStamp(word)) else", kind: .load, .relaxed, in: twoEach),
         PlantedBug(
-            "relaxedStampLoadR", "Ring.swift", "== geometry.publishedStamp(word)) {", kind: .load, .relaxed,
+            "relaxedStampLoadR", "Ring.swift", "== geometry.publishedStamp(word)) else", kind: .load, .relaxed,
             in: handOver),
         PlantedBug(
             "relaxedCell", "Waiter.swift", "cell.exchangeAcquiringAndReleasing(Self.resumed)", .relaxed, in: handOver),
