@@ -20,6 +20,16 @@ struct SymbolExamples {
         #expect(await total == 5050)
     }
 
+    @Test("BoundedChannel.reserve")
+    func reserve() async throws {
+        let channel = BoundedChannel<String, Never>(capacity: 2)
+        let room = try await channel.reserve()
+        let line = "made only once there is room"
+        _ = room.send(line)
+
+        #expect(channel.count == 1)
+    }
+
     @Test("Rejection")
     func rejection() {
         for rejection in [Rejection.full, .timedOut, .cancelled] {

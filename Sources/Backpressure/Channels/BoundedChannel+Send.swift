@@ -191,8 +191,13 @@ extension BoundedChannel where Element: ~Copyable {
 
     @inlinable
     func returned(_ slot: inout Element?, _ reason: Rejection) -> SendResult<Element> {
+        .returned(rejected(&slot, reason))
+    }
+
+    @inlinable
+    func rejected(_ slot: inout Element?, _ reason: Rejection) -> Rejected<Element> {
         guard let element = slot.take() else { preconditionFailure("an element was lost on its way back") }
-        return .returned(Rejected(element: element, reason: reason))
+        return Rejected(element: element, reason: reason)
     }
 }
 

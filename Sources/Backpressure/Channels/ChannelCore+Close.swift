@@ -43,6 +43,7 @@ extension ChannelCore {
         while decide(!state.senders.isEmpty), let sender = state.senders.first {
             unlink(sender, &state, &effects, verdict: verdict)
         }
+        while let watcher = state.watchers.first { unlink(watcher, &state, &effects, verdict: .granted) }
         dropping(&state, &effects)
         pump(&state, &effects, thorough: true)
         settle(&state)
@@ -91,7 +92,7 @@ extension ChannelCore {
         return withState { state, _ in
             gate(&state)
             defer { settle(&state) }
-            return logicalCount(state)
+            return depth(state)
         }
     }
 
@@ -100,7 +101,7 @@ extension ChannelCore {
         withState { state, _ in
             gate(&state)
             defer { settle(&state) }
-            let depth = logicalCount(state)
+            let depth = depth(state)
             let counters = state.counters
             let evictions = counters.evicted + counters.abandoned
             // Evictions owed are dropped already, as far as anybody can tell.
@@ -109,6 +110,7 @@ extension ChannelCore {
             return ChannelSnapshot(
                 capacity: capacity,
                 depth: depth,
+                reserved: state.reserved,
                 peakDepth: state.counters.peakDepth,
                 sent: sendOrdinal(state),
                 received: receiveOrdinal(state) &- evictions,

@@ -45,13 +45,21 @@ extension ChannelCore {
         ring.geometry.distance(tail: state.tail, head: state.head)
     }
 
-    /// The elements that count against the capacity; exact while the gate is closed.
-    func logicalCount(_ state: borrowing ChannelState) -> Int {
+    /// Elements that are in; exact while the gate is closed.
+    func depth(_ state: borrowing ChannelState) -> Int {
         claimed(state) - state.debt + state.spill.count
     }
 
+    /// What counts against the capacity: elements, and room that is reserved.
+    func logicalCount(_ state: borrowing ChannelState) -> Int { depth(state) + state.reserved }
+
     func hasRoom(_ state: borrowing ChannelState) -> Bool {
         decide(logicalCount(state) < capacity)
+    }
+
+    /// Whether `count` more fit.
+    func hasRoom(_ state: borrowing ChannelState, for count: Int) -> Bool {
+        count == 1 ? hasRoom(state) : decide(logicalCount(state) <= capacity - count)
     }
 
     /// How many elements have been taken over so far; exact while the gate is closed.
@@ -245,8 +253,14 @@ extension ChannelCore {
 
     /// Takes over waiting senders' elements while there is room.
     private func admit(_ state: inout ChannelState, _ effects: inout ChannelEffects, thorough: Bool) {
-        while thorough || !state.hasSenderSteward, let sender = state.senders.first, hasRoom(state) {
-            takeOver(&state, from: sender.payload(layout))
+        while thorough || !state.hasSenderSteward, let sender = state.senders.first {
+            if let count = sender.reservedCount {
+                guard hasRoom(state, for: count) else { break }
+                state.reserved += count
+            } else {
+                guard hasRoom(state) else { break }
+                takeOver(&state, from: sender.payload(layout))
+            }
             grant(sender, &state, &effects)
         }
     }
@@ -270,10 +284,10 @@ extension ChannelCore {
     func unlink(
         _ waiter: WaiterRef, _ state: inout ChannelState, _ effects: inout ChannelEffects, verdict: Verdict
     ) {
-        if waiter.pointer.pointee.list == ChannelState.senderTag {
-            state.senders.remove(waiter)
-        } else {
-            state.receivers.remove(waiter)
+        switch waiter.pointer.pointee.list {
+        case ChannelState.senderTag: state.senders.remove(waiter)
+        case ChannelState.receiverTag: state.receivers.remove(waiter)
+        default: state.watchers.remove(waiter)
         }
         state.deadlines.remove(waiter)
         waiter.end(verdict)
@@ -283,5 +297,6 @@ extension ChannelCore {
     /// Whether a receiver has nothing more to expect.
     func isEnded(_ state: borrowing ChannelState) -> Bool {
         state.closure != .open && decide(claimed(state) == state.debt) && decide(state.spill.isEmpty)
+            && (state.closure == .abandoned || decide(state.reserved == 0))
     }
 }

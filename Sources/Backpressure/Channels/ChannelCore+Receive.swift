@@ -136,7 +136,9 @@ extension ChannelCore {
         withState { state, effects in
             // Unlinked: somebody else has ended the wait, and that verdict stands.
             guard decide(waiter.pointer.pointee.list != 0) else { return }
-            if state.senders.contains(waiter) {
+            if state.watchers.contains(waiter) {
+                return unlink(waiter, &state, &effects, verdict: .cancelled)
+            } else if state.senders.contains(waiter) {
                 state.counters.sendsCancelled += 1
             } else {
                 state.counters.receivesCancelled += 1

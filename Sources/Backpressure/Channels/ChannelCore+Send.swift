@@ -31,8 +31,7 @@ extension ChannelCore {
             pumpPastStewards(&state, &effects)
             if decide(state.senders.isEmpty && hasRoom(state)) { return (take(&state, &effects, source, done), nil) }
 
-            if overflow == .dropOldest {
-                makeRoom(&state, &effects)
+            if overflow == .dropOldest, makeRoom(&state, &effects) {
                 return (take(&state, &effects, source, done), nil)
             }
             if overflow == .dropNewest {
@@ -56,7 +55,7 @@ extension ChannelCore {
             register(waiter, times, &state.deadlines, &effects)
             state.senders.append(waiter)
             state.counters.sendsParked += 1
-            state.counters.peakDepth = max(state.counters.peakDepth, logicalCount(state))
+            state.counters.peakDepth = max(state.counters.peakDepth, depth(state))
             settle(&state)
             return (.registered, waiter)
         }
@@ -82,14 +81,19 @@ extension ChannelCore {
     }
 
     /// Evicts exactly one element, the oldest: at once, or as soon as its sender has published it.
-    private func makeRoom(_ state: inout ChannelState, _ effects: inout ChannelEffects) {
+    ///
+    /// - Returns: False when there is none to evict: all the room is reserved.
+    private func makeRoom(_ state: inout ChannelState, _ effects: inout ChannelEffects) -> Bool {
         if decide(claimed(state) > state.debt) {
             state.debt += 1
             pump(&state, &effects, thorough: false)
         } else if let node = state.spill.popFirst() {
             state.besideRing += 1
             noteUndelivered(node, &state, &effects)
+        } else {
+            return false
         }
+        return true
     }
 
     func register(

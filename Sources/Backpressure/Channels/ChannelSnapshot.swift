@@ -10,6 +10,8 @@ public struct ChannelSnapshot: Hashable, Sendable {
     public let capacity: Int
     /// Elements sent and not yet received, 0 to ``capacity``.
     public let depth: Int
+    /// Room that is promised to ``Reservation``s and not yet filled.
+    public let reserved: Int
     /// The greatest depth seen so far, sampled when a sender had to wait and at snapshots; not of every instant.
     public let peakDepth: Int
     /// Elements the channel took over, whatever became of them later.

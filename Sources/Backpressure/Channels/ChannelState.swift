@@ -16,7 +16,9 @@
 // A position limit in the ring closes the fast path when newcomers have passed the first waiter often enough.
 //
 // ## Invariants
-// I1  logical = (tail - head) - debt + spill + reserved <= capacity whenever the lock is free.
+// I1  logical = (tail - head) - debt + spill + reserved <= capacity whenever the lock is free. A reservation is room,
+//     not a position: an unfilled slot would block every receiver behind it. While one is out, the tail word carries
+//     `reserved`, and so every send asks here.
 // I2  Gate open => spill is empty, debt is 0, and no side has waiters without a steward.
 // I3  A receiver sleeps only after a look, with the gate closed, that found tail == head and nothing spilled.
 // I4  A sender sleeps only after a look, with the gate closed, that found logical == capacity.
@@ -36,6 +38,7 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     static let receiverTag: UInt8 = 1
     static let senderTag: UInt8 = 2
     static let spillTag: UInt8 = 3
+    static let watcherTag: UInt8 = 4
 
     var receivers = WaiterList(tag: receiverTag)
     var senders = WaiterList(tag: senderTag)
@@ -43,15 +46,21 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     ///
     /// Nodes without a task.
     var spill = WaiterList(tag: spillTag)
+    /// Who waits for the channel to be closed.
+    var watchers = WaiterList(tag: watcherTag)
 
     var isGated = false
     var tail: UInt64 = 0
     var head: UInt64 = 0
     /// `closed` and `reserved` as the tail word carries them.
-    var tailFlags: UInt64 { closure == .open ? 0 : RingWord.closed }
+    var tailFlags: UInt64 {
+        (closure == .open ? 0 : RingWord.closed) | (decide(reserved > 0) ? RingWord.reserved : 0)
+    }
 
     /// Evictions owed: the element to drop was claimed but not yet published.
     var debt = 0
+    /// Room that is promised to reservations and not yet filled.
+    var reserved = 0
     var closure = ChannelClosure.open
     var failure: (any Error)?
 

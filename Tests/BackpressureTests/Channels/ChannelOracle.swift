@@ -177,7 +177,8 @@ struct ChannelOracle {
     func agrees(with snapshot: ChannelSnapshot) -> Bool {
         snapshot
             == ChannelSnapshot(
-                capacity: capacity, depth: buffer.count, peakDepth: snapshot.peakDepth, sent: sent, received: received,
+                capacity: capacity, depth: buffer.count, reserved: 0, peakDepth: snapshot.peakDepth, sent: sent,
+                received: received,
                 droppedNewest: counters.droppedNewest, evicted: counters.evicted, abandoned: counters.abandoned,
                 refused: refused, sendsTimedOut: counters.sendsTimedOut, sendsCancelled: counters.sendsCancelled,
                 receivesTimedOut: counters.receivesTimedOut, receivesCancelled: counters.receivesCancelled,

@@ -66,6 +66,8 @@ struct Waiter {
     var verdict: Verdict
     /// When it is granted, the task promises to serve its side's next waiter once it runs.
     var isSteward: Bool
+    /// It waits for room, and its payload is a count.
+    var isReservation = false
 }
 
 /// A waiter, owned by the task that waits.
@@ -105,6 +107,23 @@ struct WaiterRef: @unchecked Sendable, Equatable {
     /// Where the element lies.
     func payload(_ layout: SlotLayout) -> UnsafeMutableRawPointer {
         UnsafeMutableRawPointer(pointer) + Self.payloadOffset(layout)
+    }
+
+    /// A waiter for `count` places, with no element.
+    static func allocate(reserving count: Int) -> WaiterRef {
+        let waiter = allocate(payload: reservationLayout)
+        waiter.pointer.pointee.isReservation = true
+        waiter.payload(reservationLayout).initializeMemory(as: Int.self, to: count)
+        return waiter
+    }
+
+    /// What the payload of a waiter for places is: their number.
+    static let reservationLayout = SlotLayout(of: Int.self)
+
+    /// How many places it waits for; nil when it has an element, or wants one.
+    var reservedCount: Int? {
+        guard pointer.pointee.isReservation else { return nil }
+        return payload(Self.reservationLayout).load(as: Int.self)
     }
 
     private var cell: AtomicWord {
