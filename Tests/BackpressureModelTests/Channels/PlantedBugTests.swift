@@ -101,7 +101,8 @@
         PlantedBug(
             "fullByStamp", "Ring.swift", "decide(geometry.isFull(tail: word, head: other))", .forceTrue, in: roomMade),
         PlantedBug(
-            "seqStamp, sender", "Ring.swift", "== geometry.freeStamp(word)) else", kind: .decide, .forceTrue, in: rejecting
+            "seqStamp, sender", "Ring.swift", "== geometry.freeStamp(word)) else", kind: .decide, .forceTrue,
+            in: rejecting
         ),
         PlantedBug(
             "seqStamp, receiver", "Ring.swift", "== geometry.publishedStamp(word)) else", kind: .decide, .forceTrue,
