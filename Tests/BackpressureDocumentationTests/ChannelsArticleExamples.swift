@@ -145,4 +145,35 @@ struct ChannelsArticleExamples {
 
         #expect(reading.depth == 4)
     }
+
+    @Test("room first, element later")
+    func reservation() async throws {
+        struct Broker {
+            mutating func takeNext() -> String { "order" }
+        }
+        var broker = Broker()
+        let orders = BoundedChannel<String, Never>(capacity: 16)
+        let room = try await orders.reserve()
+        let order = broker.takeNext()  // only now
+        room.send(order)
+
+        #expect(orders.count == 1)
+    }
+
+    @Test("batches")
+    func batches() async throws {
+        var written = 0
+        func write(_ lines: [String]) { written += lines.count }
+        let log = BoundedChannel<String, Never>(capacity: 256)
+        _ = log.trySend(contentsOf: (0..<100).map { "line \($0)" })
+        log.finish()
+
+        var lines: [String] = []
+        while try await log.receive(into: &lines, upTo: 64) > 0 {
+            write(lines)
+            lines.removeAll(keepingCapacity: true)
+        }
+
+        #expect(written == 100)
+    }
 }
