@@ -34,7 +34,7 @@ struct Gate: Sendable {
 /// Derives the gates from whatever rows were run.
 struct Gates {
     let results: [RowResult]
-    private(set) var gates: [Gate] = []
+    var gates: [Gate] = []
 
     /// Fails when the harness itself cannot be trusted.
     static func evaluate(_ results: [RowResult]) throws(HardFailure) -> [Gate] {
@@ -44,6 +44,7 @@ struct Gates {
         gates.addStreams()
         gates.addPingPong()
         gates.addWaitersAndMemory()
+        gates.addSemaphores()
         return gates.gates
     }
 
@@ -51,12 +52,12 @@ struct Gates {
 
     // MARK: Looking up
 
-    private func rows(_ name: String) -> [RowResult] { results.filter { $0.name == name } }
+    func rows(_ name: String) -> [RowResult] { results.filter { $0.name == name } }
 
-    private func ours(_ name: String) -> [RowResult] { rows(name).filter(\.isOurs) }
+    func ours(_ name: String) -> [RowResult] { rows(name).filter(\.isOurs) }
 
     /// The answer of another contender to the same row.
-    private func twin(of result: RowResult, named contender: String) -> RowResult? {
+    func twin(of result: RowResult, named contender: String) -> RowResult? {
         results.first { other in
             var parameters = other.parameters
             parameters.fairness = result.parameters.fairness

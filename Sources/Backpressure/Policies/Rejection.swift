@@ -22,6 +22,8 @@ public struct Rejection: Error, Hashable, Sendable {
         case finished
         case abandoned
         case evicted
+        case closed
+        case exceedsLimit
     }
 
     @usableFromInline let code: Code
@@ -41,6 +43,10 @@ public struct Rejection: Error, Hashable, Sendable {
     @inlinable public static var abandoned: Rejection { Rejection(code: .abandoned) }
     /// The element was dropped to make room for a newer one.
     @inlinable public static var evicted: Rejection { Rejection(code: .evicted) }
+    /// The primitive was closed: it grants nothing more.
+    @inlinable public static var closed: Rejection { Rejection(code: .closed) }
+    /// More was asked for at once than the primitive has in all: no wait could ever end well.
+    @inlinable public static var exceedsLimit: Rejection { Rejection(code: .exceedsLimit) }
 }
 
 extension Rejection: CustomStringConvertible {
@@ -53,6 +59,8 @@ extension Rejection: CustomStringConvertible {
         case .finished: "finished"
         case .abandoned: "abandoned by its receivers"
         case .evicted: "evicted by a newer element"
+        case .closed: "closed"
+        case .exceedsLimit: "more than the limit"
         }
     }
 }
