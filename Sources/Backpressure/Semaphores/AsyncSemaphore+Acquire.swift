@@ -22,7 +22,7 @@ extension AsyncSemaphore {
         _ count: Int = 1, _ body: nonisolated(nonsending) () async throws -> Result
     ) async throws -> Result {
         if !word.take(count) { try await finishAcquiring(count, limit: .none) }
-        defer { give(count) }
+        defer { word.give(count) }
         return try await body()
     }
 
@@ -42,7 +42,7 @@ extension AsyncSemaphore {
         _ count: Int = 1, timeout: Duration, _ body: nonisolated(nonsending) () async throws -> Result
     ) async throws -> Result {
         if !word.take(count) { try await finishAcquiring(count, limit: .timeout(timeout)) }
-        defer { give(count) }
+        defer { word.give(count) }
         return try await body()
     }
 
@@ -63,7 +63,7 @@ extension AsyncSemaphore {
         _ body: nonisolated(nonsending) () async throws -> Result
     ) async throws -> Result {
         if !word.take(count) { try await finishAcquiring(count, limit: core.waitLimit(until: deadline)) }
-        defer { give(count) }
+        defer { word.give(count) }
         return try await body()
     }
 
@@ -81,7 +81,7 @@ extension AsyncSemaphore {
     @inlinable @inline(__always)
     public nonisolated(nonsending) func acquire(_ count: Int = 1) async throws(AcquireError) -> Permit {
         if !word.take(count) { try await finishAcquiring(count, limit: .none) }
-        return Permit(core, count)
+        return Permit(word, count)
     }
 
     /// Takes `count` permits, waiting for them no longer than `timeout`.
@@ -100,7 +100,7 @@ extension AsyncSemaphore {
         _ count: Int = 1, timeout: Duration
     ) async throws(AcquireError) -> Permit {
         if !word.take(count) { try await finishAcquiring(count, limit: .timeout(timeout)) }
-        return Permit(core, count)
+        return Permit(word, count)
     }
 
     /// Takes `count` permits, waiting for them no longer than until `deadline`.
@@ -118,7 +118,7 @@ extension AsyncSemaphore {
         _ count: Int = 1, deadline: some InstantProtocol<Duration>
     ) async throws(AcquireError) -> Permit {
         if !word.take(count) { try await finishAcquiring(count, limit: core.waitLimit(until: deadline)) }
-        return Permit(core, count)
+        return Permit(word, count)
     }
 
     /// Takes `count` permits if that takes no waiting.
@@ -132,7 +132,7 @@ extension AsyncSemaphore {
     /// - Precondition: `count >= 1`.
     @inlinable @inline(__always)
     public func tryAcquire(_ count: Int = 1) -> Permit? {
-        if word.take(count) || core.tryAcquireSlow(count) { return Permit(core, count) }
+        if word.take(count) || core.tryAcquireSlow(count) { return Permit(word, count) }
         return nil
     }
 
@@ -150,11 +150,6 @@ extension AsyncSemaphore {
     }
 
     // MARK: The rest of the way
-
-    @inlinable @inline(__always)
-    func give(_ count: Int) {
-        if word.give(count) { core.serveWaiters() }
-    }
 
     @inlinable
     @inline(never)

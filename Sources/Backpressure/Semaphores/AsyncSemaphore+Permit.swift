@@ -21,27 +21,27 @@ extension AsyncSemaphore {
     /// ```
     @frozen
     public struct Permit: ~Copyable, Sendable {
-        @usableFromInline let core: SemaphoreCore
+        @usableFromInline let word: PermitWord
         /// How many permits these are.
         @inlinable @inline(__always)
         public var count: Int { held }
         @usableFromInline var held: Int
 
         @inlinable @inline(__always)
-        init(_ core: SemaphoreCore, _ count: Int) {
-            self.core = core
+        init(_ word: PermitWord, _ count: Int) {
+            self.word = word
             held = count
         }
 
         @inlinable @inline(__always)
         deinit {
-            if held > 0, core.word.give(held) { core.serveWaiters() }
+            if held > 0 { word.give(held) }
         }
 
         /// Gives the permits back, now.
         @inlinable @inline(__always)
         public consuming func release() {
-            if core.word.give(held) { core.serveWaiters() }
+            word.give(held)
             held = 0
         }
 
@@ -55,7 +55,7 @@ extension AsyncSemaphore {
         @discardableResult
         public consuming func forget() -> Int {
             let count = held
-            core.forget(count)
+            word.forget(count)
             held = 0
             return count
         }
@@ -69,7 +69,7 @@ extension AsyncSemaphore {
         public mutating func split(_ count: Int) -> Permit {
             precondition(count > 0 && count < held, "cannot split \(count) from \(held) permits")
             held -= count
-            return Permit(core, count)
+            return Permit(word, count)
         }
 
         /// Takes over all permits of another value, of the same semaphore.
@@ -78,7 +78,7 @@ extension AsyncSemaphore {
         /// - Precondition: Both are of one semaphore.
         @inlinable
         public mutating func merge(_ other: consuming Permit) {
-            precondition(core === other.core, "permits of two semaphores cannot be merged")
+            precondition(word.base == other.word.base, "permits of two semaphores cannot be merged")
             held += other.held
             other.held = 0
         }

@@ -58,6 +58,8 @@ public final class AsyncSemaphore: Sendable {
         word = core.word
     }
 
+    deinit { core.orphan() }
+
     /// What errors and snapshots call it.
     public var name: String? { core.name }
 

@@ -11,23 +11,26 @@
 // turns       acquisitions that the fast path may still make before the lock must be asked. It is 0 while the gate is
 //             closed, so one test sees "somebody waits and may not be passed", "newcomers have passed a waiter often
 //             enough", "the cooperative budget is spent" and "closed".
-// queued      somebody waits and nobody is on the way to look: who gives permits back must look.
+// queued      whoever gives permits back must come to the lock after: somebody waits and nobody is on the way to look, or
+//             the semaphore is gone and its memory must be freed after the last permit.
 // closed      for `isClosed`; turns is 0 too.
 //
 // ## Invariants
 // I1  An acquisition takes `count` permits and one turn in one swap, from a word that has both: never more than the
 //     limit, whatever else happens.
-// I2  turns grows, and `queued` changes, under the lock only. available grows by anybody, without the lock.
+// I2  turns grows, and the flags change, under the lock only. available grows by anybody, without the lock.
+// I3  Whoever has permits out may touch the word and the core. After the add that gives them back only they may who saw
+//     `queued` in it, until they have been to the lock.
 //
 // ## Memory ordering
 // location | operation           | ordering | pairs with        | because
 // word     | taking swap         | acq_rel  | giving add        | what a holder did comes before what the next one does
-// word     | giving add          | acq_rel  | taking swap       | the same; and whoever waits was registered before it
-//          |                     |          |                   | closed the gate, which the add sees
-// word     | load before the swap| relaxed  | -                 | the swap fails if it is stale
+// word     | giving add          | acq_rel  | taking swap       | the same; and it sees a gate that closed meanwhile
+// word     | load before a swap  | relaxed  | -                 | the swap fails if it is stale
 //
 // ## Cost
-// An acquisition is a load and a swap, a release is one add.
+// An acquisition is a load and a swap, a release is an add. No reference is counted: permits that are out keep the memory
+// alive because they are counted in the word (I3, `SemaphoreCore.orphan`).
 
 /// The layout of the word.
 @usableFromInline
@@ -52,10 +55,12 @@ enum PermitLayout {
 @frozen
 @usableFromInline
 struct PermitWord: @unchecked Sendable {
-    @usableFromInline let word: AtomicWord
+    @usableFromInline let base: UnsafeMutableRawPointer
+
+    init(at address: UnsafeMutableRawPointer) { base = address }
 
     @inlinable @inline(__always)
-    init(at address: UnsafeMutableRawPointer) { word = AtomicWord(at: address) }
+    var word: AtomicWord { AtomicWord(at: base) }
 
     /// Takes `count` permits if there are as many and nobody must be asked.
     @inlinable @inline(__always)
@@ -73,10 +78,31 @@ struct PermitWord: @unchecked Sendable {
         }
     }
 
-    /// Gives `count` permits back; true when somebody waits, and the caller must serve them.
+    /// Gives `count` permits back.
     @inlinable @inline(__always)
-    func give(_ count: Int) -> Bool {
+    func give(_ count: Int) {
         let seen = word.fetchAddAcquiringAndReleasing(PermitLayout.field(count))
-        return decide(seen & PermitLayout.queued != 0)
+        if decide(seen & PermitLayout.queued != 0) { arrive(count) }
     }
+
+    /// The core is there until the giver has been to its lock (I3); the strong reference keeps it while it is at work.
+    @inline(never)
+    @usableFromInline
+    func arrive(_ count: Int) { core.takeUnretainedValue().arrive(count) }
+
+    /// The duty to give `count` permits back passes from a `Permit` to whoever calls `release`.
+    @usableFromInline
+    func forget(_ count: Int) { core.takeUnretainedValue().forget(count) }
+
+    /// The core whose word it is.
+    var core: Unmanaged<SemaphoreCore> {
+        coreAddress.assumingMemoryBound(to: Unmanaged<SemaphoreCore>.self).pointee
+    }
+
+    /// Makes `core` the one whose word it is.
+    func setCore(_ core: SemaphoreCore) {
+        coreAddress.initializeMemory(as: Unmanaged<SemaphoreCore>.self, to: .passUnretained(core))
+    }
+
+    private var coreAddress: UnsafeMutableRawPointer { base + 8 }
 }

@@ -149,32 +149,57 @@ extension SemaphoreCore {
 
     // MARK: Giving back
 
-    /// Permits were given back while somebody waited.
-    @inline(never)
-    @usableFromInline
-    func serveWaiters() {
-        withState { state, effects in
-            guard decide(state.isGated) else { return }
-            serve(&state, &effects)
-            settle(&state)
+    /// `count` permits were given back while `queued` was set: serves those who now fit.
+    func arrive(_ count: Int) {
+        let isLast = withState { state, effects in
+            if state.isCounting { state.accounted += count } else { state.onTheWay -= count }
+            serveIfGated(&state, &effects)
+            return takeLastPermit(&state)
         }
+        if isLast { Unmanaged.passUnretained(self).release() }
     }
 
     /// The duty to give `count` permits back passes from a `Permit` to whoever calls `restoreForgotten`.
-    @usableFromInline
-    func forget(_ count: Int) { state.withLock { $0.forgotten += count } }
+    func forget(_ count: Int) {
+        let isLast = withState { state, _ in
+            state.forgotten += count
+            return takeLastPermit(&state)
+        }
+        if isLast { Unmanaged.passUnretained(self).release() }
+    }
 
     /// Gives back permits that were forgotten.
-    @usableFromInline
     func restoreForgotten(_ count: Int) {
         withState { state, effects in
             precondition(
                 count <= state.forgotten,
                 "\(count) permits were released by hand, but only \(state.forgotten) are forgotten")
             state.forgotten -= count
-            _ = word.give(count)
+            add(count, &state)
             serveIfGated(&state, &effects)
         }
+    }
+
+    // MARK: The semaphore is gone
+
+    /// Nobody can acquire any more: from here on the permits that are out keep this object alive.
+    ///
+    /// Nobody waits, since a task that waits holds the semaphore.
+    func orphan() {
+        state.withLock { state in
+            let seen = word.word.fetchOrAcquiringAndReleasing(PermitLayout.queued)
+            if !state.isCounting { startCounting(seen, &state) }
+            state.isOrphaned = decide(state.limit - state.accounted > state.forgotten)
+            // One reference for all of them; the last one to come to the lock takes it away.
+            if state.isOrphaned { _ = Unmanaged.passRetained(self) }
+        }
+    }
+
+    /// Whether the semaphore is gone, and this was the last of the permits that could come back.
+    private func takeLastPermit(_ state: inout SemaphoreState) -> Bool {
+        guard state.isOrphaned, decide(state.limit - state.accounted == state.forgotten) else { return false }
+        state.isOrphaned = false
+        return true
     }
 
     private func serveIfGated(_ state: inout SemaphoreState, _ effects: inout SemaphoreEffects) {
@@ -222,7 +247,7 @@ extension SemaphoreCore {
                 end(waiter, .finished, &state, &effects)
             }
             // Nobody will ever wait again: permits are given back without a look.
-            _ = word.word.fetchAndAcquiringAndReleasing(~PermitLayout.queued)
+            stopCounting(word.word.fetchAndAcquiringAndReleasing(~PermitLayout.queued), &state)
             return true
         }
     }
@@ -235,7 +260,7 @@ extension SemaphoreCore {
         withState { state, effects in
             let difference = limit - state.limit
             state.limit = limit
-            if difference != 0 { _ = word.word.fetchAddAcquiringAndReleasing(PermitLayout.field(difference)) }
+            if difference != 0 { add(difference, &state) }
             if state.largestRequest > limit { dismissOversized(&state, &effects) }
             guard !state.isClosed else { return }
             serveIfGated(&state, &effects)

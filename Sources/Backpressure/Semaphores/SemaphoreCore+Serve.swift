@@ -20,6 +20,7 @@ extension SemaphoreCore {
             seen = found
         }
         state.issued &-= seen & PermitLayout.turns
+        startCounting(seen, &state)
     }
 
     /// Opens the gate if nobody waits, or for as many newcomers as may still pass the one who was called.
@@ -41,9 +42,29 @@ extension SemaphoreCore {
         while true {
             let (done, found) = word.word.weakCompareExchangeAcquiringAndReleasing(
                 expected: seen, desired: seen & ~PermitLayout.queued | turns)
-            if done { return }
+            if done { break }
             seen = found
         }
+        stopCounting(seen, &state)
+    }
+
+    /// `queued` has just been set in a word that was `seen`.
+    func startCounting(_ seen: UInt64, _ state: inout SemaphoreState) {
+        state.isCounting = true
+        state.accounted = PermitLayout.available(seen) - state.onTheWay
+    }
+
+    /// `queued` has just been cleared in a word that was `seen`.
+    func stopCounting(_ seen: UInt64, _ state: inout SemaphoreState) {
+        state.isCounting = false
+        state.onTheWay = PermitLayout.available(seen) - state.accounted
+    }
+
+    /// Changes what is available, by the lock-holder; returns the word before.
+    @discardableResult
+    func add(_ count: Int, _ state: inout SemaphoreState) -> UInt64 {
+        if state.isCounting { state.accounted += count }
+        return word.word.fetchAddAcquiringAndReleasing(PermitLayout.field(count))
     }
 
     /// Whether tasks have gone on without waiting for long enough that one should yield; if so, starts the next budget.
@@ -87,14 +108,23 @@ extension SemaphoreCore {
         waiter.payload(Self.layout).assumingMemoryBound(to: Int.self).pointee
     }
 
-    /// Whether so many permits are available; under a closed gate they stay so until this lock-holder takes them.
+    /// Whether so many permits are available; behind a closed gate they only become more.
     func fits(_ count: Int) -> Bool { decide(available >= count) }
+
+    /// Whether the next in order is left asleep beside permits that nobody is coming for (I3).
+    func isAnybodyForgotten(_ state: borrowing SemaphoreState) -> Bool {
+        let present = available
+        guard state.isCounting, state.called == nil, present == state.accounted, let waiter = next(state) else {
+            return false
+        }
+        return present >= request(waiter)
+    }
 
     // MARK: Taking, granting, calling
 
     /// Takes permits that fit; the gate is closed.
     func take(_ count: Int, _ state: inout SemaphoreState) {
-        let seen = word.word.fetchAddAcquiringAndReleasing(0 &- PermitLayout.field(count))
+        let seen = add(-count, &state)
         verify(PermitLayout.available(seen) >= count, "permits were taken that are not there")
         state.issued &+= 1
     }

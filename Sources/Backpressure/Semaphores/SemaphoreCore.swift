@@ -5,17 +5,16 @@
 //
 // ## Algorithm
 // The fast path is one swap on `PermitWord`. Whoever finds too few permits takes the lock, closes the gate (no turns for
-// newcomers, `queued` for those who give back), looks once more and registers. Permits given back stay in the word, where
-// under a closed gate only the lock-holder takes them: so they add up for the next in order, however many it wants, and
-// no two waiters can each hold half of what the other needs. A release that saw `queued` takes the lock and serves.
-// `SemaphoreState` has the states and invariants.
+// newcomers, `queued` for those who give back), looks once more and registers. Behind a closed gate only the lock-holder
+// takes permits: so what is given back adds up for the next in order, however many it wants, and no two waiters can each
+// hold half of what the other needs. `SemaphoreState` has the states and invariants.
 //
 // ## Why a sleeper is never forgotten
 // The dangerous race: an acquisition finds too few permits, a release gives some back and sees nobody, the acquisition
-// registers and sleeps. Closing the gate is a swap on the very word that the release adds to. If the add came first,
-// the permits are in the value that the swap saw, and the acquisition looks again after it; if it came later, it sees
+// registers and sleeps. Closing the gate is a swap on the very word that the release adds to. If the add came first, its
+// permits are in the value that the swap saw, and the acquisition looks again after it; if it came later, it saw
 // `queued` and comes to the lock, which it gets after the acquisition has registered.
-// Opening the gate is a swap under the lock, and happens only if nobody waits or somebody was called, who will look.
+// The gate is opened under the lock, and only if nobody waits, or somebody was called and will look.
 //
 // ## Every transition that can make somebody fit
 // a release, a forgotten permit given back, a higher limit, a waiter that leaves (cancelled, timed out, limit too low),
@@ -78,6 +77,7 @@ final class SemaphoreCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         self.name = name
         self.timeSource = timeSource
         state = LockedState(SemaphoreState(limit: limit, firstYield: Self.yieldInterval))
+        word.setCore(self)
         state.withLock { state in
             state.issued = Self.yieldInterval
             word.word.storeReleasing(PermitLayout.field(limit) | Self.yieldInterval)
@@ -112,7 +112,7 @@ final class SemaphoreCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         return result
     }
 
-    /// The invariants I1, I2 and what can be said of I5 while permits are given back; verified at every unlock.
+    /// The invariants I1, I2, I3 and I5; verified at every unlock.
     private func holds(_ state: borrowing SemaphoreState) -> Bool {
         let word = word.word.loadRelaxed()
         return (state.waiters.isEmpty || state.isGated || state.called != nil)
@@ -120,6 +120,7 @@ final class SemaphoreCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
             && state.called?.pointer.pointee.list ?? 0 == 0
             && PermitLayout.available(word) <= state.limit - state.forgotten
             && state.forgotten >= 0
+            && !isAnybodyForgotten(state)
     }
 
     // MARK: - Readings

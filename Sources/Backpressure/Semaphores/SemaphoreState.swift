@@ -25,9 +25,12 @@
 // ## Invariants
 // I1  Waiters => gated, or one is called.
 // I2  The called waiter is in no list: it is nobody's to end, but it may be handed its permits in place.
-// I3  gated, none called, semaphore at rest => the next in order does not fit in what is available.
+// I3  gated, none called, nobody on the way with permits, lock free => the next in order does not fit.
 // I4  `issued` less the word's turns is the number of acquisitions so far.
 // I5  available + in use == limit, forgotten <= in use.
+
+// I6  While `queued` is set: available == accounted + permits whose giver is on the way to the lock. Those who gave while
+//     it was set and have not come since it was cleared: `onTheWay`.
 
 /// The state under the lock.
 struct SemaphoreState: ~Copyable, @unchecked Sendable {
@@ -43,6 +46,14 @@ struct SemaphoreState: ~Copyable, @unchecked Sendable {
     /// Taken by a `Permit` that was forgotten.
     var forgotten = 0
     var isClosed = false
+    /// The semaphore is gone, and permits are out, or their giver has not yet been here.
+    var isOrphaned = false
+    /// Whether `queued` is set in the word.
+    var isCounting = false
+    /// What is available but for those on the way; means nothing unless `isCounting`.
+    var accounted = 0
+    /// Permits whose giver is on the way to the lock; means nothing while `isCounting`.
+    var onTheWay = 0
     var failure: (any Error)?
 
     /// Turns handed to the word, less those taken back, and acquisitions made under the lock.
