@@ -81,7 +81,8 @@ enum Semaphores {
         let sample = meter.end(operations: operations)
         // With one permit, only the holder adds: a lost addition is two holders.
         guard yields || permits > 1 || ledger.sum.pointee == operations else {
-            throw HardFailure(text: "\(Semaphore.self): \(ledger.sum.pointee) of \(operations) additions under 1 permit")
+            throw HardFailure(
+                text: "\(Semaphore.self): \(ledger.sum.pointee) of \(operations) additions under 1 permit")
         }
         let free = await semaphore.free()
         guard free == permits else { throw HardFailure(text: "\(Semaphore.self): \(free) of \(permits) permits free") }

@@ -161,5 +161,7 @@ extension AsyncSemaphore {
 extension SemaphoreCore {
     /// The bound of a wait until an instant of the semaphore's clock.
     @usableFromInline
-    func waitLimit(until deadline: some InstantProtocol<Duration>) -> WaitLimit { timeSource.waitLimit(until: deadline) }
+    func waitLimit(until deadline: some InstantProtocol<Duration>) -> WaitLimit {
+        timeSource.waitLimit(until: deadline)
+    }
 }

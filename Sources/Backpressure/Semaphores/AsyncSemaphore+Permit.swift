@@ -10,14 +10,14 @@ extension AsyncSemaphore {
     /// scope. A variable that is never used may end early: prefer ``AsyncSemaphore/withPermits(_:_:)`` where
     /// a scope can say how long permits are held.
     ///
-    /// A permit may go to another task, which then holds it:
+    /// A permit may go to another task, and ends with that task's closure:
     ///
     /// ```swift
     /// let permit = try await slots.acquire()
     /// let upload = Task { [permit = consume permit] in
-    ///     await send()
-    ///     permit.release()
+    ///     await send(slots: permit.count)
     /// }
+    /// await upload.value
     /// ```
     @frozen
     public struct Permit: ~Copyable, Sendable {

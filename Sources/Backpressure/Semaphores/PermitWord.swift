@@ -96,7 +96,8 @@ struct PermitWord: @unchecked Sendable {
 
     /// The core whose word it is.
     var core: Unmanaged<SemaphoreCore> {
-        coreAddress.assumingMemoryBound(to: Unmanaged<SemaphoreCore>.self).pointee
+        PlainAccess.read(coreAddress)
+        return coreAddress.assumingMemoryBound(to: Unmanaged<SemaphoreCore>.self).pointee
     }
 
     /// Makes `core` the one whose word it is.

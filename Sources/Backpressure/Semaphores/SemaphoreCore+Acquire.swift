@@ -28,7 +28,8 @@ extension SemaphoreCore {
             gate(&state)
             if mayPass(state), fits(count) { return (takeAndSettle(count, &state), nil) }
             handOver(&state, &effects)
-            if state.waiting == 0, fits(count) { return (takeAndSettle(count, &state), nil) }
+            let isNext = state.waiting == 0 || (times != nil && isNewestNext(state))
+            if isNext, fits(count) { return (takeAndSettle(count, &state), nil) }
             sample(&state, available)
             let outcome = waitOutcome(times, state)
             switch outcome {
@@ -41,8 +42,6 @@ extension SemaphoreCore {
                 return (outcome, nil)
             }
             let waiter = register(count, times, &state, &effects)
-            // The newest may be next, and want less than those before it.
-            if order != .fifo { handOver(&state, &effects) }
             settle(&state)
             return (.registered, waiter)
         }
@@ -203,7 +202,7 @@ extension SemaphoreCore {
     }
 
     private func serveIfGated(_ state: inout SemaphoreState, _ effects: inout SemaphoreEffects) {
-        guard state.isGated else { return }
+        guard decide(state.isGated) else { return }
         serve(&state, &effects)
         settle(&state)
     }
@@ -261,7 +260,7 @@ extension SemaphoreCore {
             let difference = limit - state.limit
             state.limit = limit
             if difference != 0 { add(difference, &state) }
-            if state.largestRequest > limit { dismissOversized(&state, &effects) }
+            if decide(state.largestRequest > limit) { dismissOversized(&state, &effects) }
             guard !state.isClosed else { return }
             serveIfGated(&state, &effects)
         }

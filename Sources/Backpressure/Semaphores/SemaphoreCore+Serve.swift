@@ -69,7 +69,9 @@ extension SemaphoreCore {
 
     /// Whether tasks have gone on without waiting for long enough that one should yield; if so, starts the next budget.
     func spendBudget(_ state: inout SemaphoreState) -> Bool {
-        guard word.word.loadRelaxed() & PermitLayout.turns == 0, acquisitions(state) >= state.yieldAt else { return false }
+        guard word.word.loadRelaxed() & PermitLayout.turns == 0, acquisitions(state) >= state.yieldAt else {
+            return false
+        }
         state.yieldAt = acquisitions(state) &+ Self.yieldInterval
         gate(&state)
         settle(&state)
@@ -86,7 +88,7 @@ extension SemaphoreCore {
     /// How many newcomers may still pass `waiter`; the bound of `Fairness` is here.
     private func passesLeft(_ waiter: WaiterRef, _ state: borrowing SemaphoreState) -> UInt64 {
         let passed = state.issued &- waiter.pointer.pointee.ordinal
-        return decide(passed < bypass) ? bypass - passed : 0
+        return decide(passed < bypass) ? bypass &- passed : 0
     }
 
     /// Whether a newcomer may take permits now; the gate is closed.
@@ -97,6 +99,11 @@ extension SemaphoreCore {
 
     /// Whether the newest is next.
     private func isReversed(_ state: borrowing SemaphoreState) -> Bool { state.waiters.count > order.fifoUpTo }
+
+    /// Whether one who came to wait now would be next: before those who wait, by their own order.
+    func isNewestNext(_ state: borrowing SemaphoreState) -> Bool {
+        state.called == nil && state.waiters.count >= order.fifoUpTo
+    }
 
     /// The next in order among those who sleep.
     private func next(_ state: borrowing SemaphoreState) -> WaiterRef? {
@@ -187,7 +194,11 @@ extension SemaphoreCore {
 
     /// Puts the one that was called back to where it is next.
     private func restore(_ waiter: WaiterRef, _ state: inout SemaphoreState, _ effects: inout SemaphoreEffects) {
-        if state.waiters.count + 1 > order.fifoUpTo { state.waiters.append(waiter) } else { state.waiters.prepend(waiter) }
+        if state.waiters.count + 1 > order.fifoUpTo {
+            state.waiters.append(waiter)
+        } else {
+            state.waiters.prepend(waiter)
+        }
         effects.timer = state.deadlines.insert(waiter)
     }
 
@@ -225,15 +236,14 @@ extension SemaphoreCore {
             let goesOn = !handToCalled(&state)
             if goesOn {
                 state.called = nil
-                if waiter.pointer.pointee.deadline <= now {
-                    state.counters.timedOut += 1
-                    waiter.end(.timedOut)
-                } else {
+                guard waiter.pointer.pointee.deadline <= now else {
                     waiter.rearm()
                     restore(waiter, &state, &effects)
                     settle(&state)
                     return true
                 }
+                state.counters.timedOut += 1
+                waiter.end(.timedOut)
             }
             serve(&state, &effects)
             settle(&state)
