@@ -146,3 +146,16 @@ extension SemaphoreSnapshot {
             && forgotten >= 0 && forgotten <= inUse && peakInUse >= inUse && waiting <= peakWaiting
     }
 }
+
+/// Permits without waiting, or the test fails: `#require` cannot hold what cannot be copied.
+func taken(_ count: Int = 1, of semaphore: AsyncSemaphore) throws -> AsyncSemaphore.Permit {
+    guard let permit = semaphore.tryAcquire(count) else { throw NoPermit() }
+    return permit
+}
+
+struct NoPermit: Error {}
+
+extension AsyncSemaphore {
+    /// Whether so many permits can be had now; they are given back at once.
+    func isFree(_ count: Int = 1) -> Bool { tryAcquire(count) != nil }
+}
