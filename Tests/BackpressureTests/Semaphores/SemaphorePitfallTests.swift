@@ -55,7 +55,7 @@ struct SemaphorePitfallTests {
         let holder = bench.acquire()
         let waiting = [bench.acquire(), bench.acquire()]
         bench.release(holder, run: false)
-        let newcomer = bench.acquire(1, .none)
+        let newcomer = bench.acquire(1, .none, run: false)
         waiting[0].cancel()
         bench.executor.run()
         #expect(waiting[0].answer == .rejected(.cancelled) && waiting[1].answer == nil)
@@ -129,7 +129,7 @@ struct SemaphorePitfallTests {
         let patient = bench.acquire()
         await bench.clock.sleepers(atLeast: 1)
         bench.release(holder, run: false)
-        let newcomer = bench.acquire(1, .none)
+        let newcomer = bench.acquire(1, .none, run: false)
         bench.clock.advance(by: .seconds(2))
         #expect(await bench.executor.run { timed.answer != nil })
         #expect(timed.answer == .rejected(.timedOut) && patient.answer == nil)
