@@ -13,7 +13,7 @@
 // I2  The channel has room for `limit` results, so nothing that has a permit is refused by it.
 // I3  One at a time empties the tray (`isEmptying`), so results leave in its order; nothing is sent under its lock.
 
-/// The results of ``Swift/AsyncSequence/mapConcurrent(limit:order:_:)``.
+/// The results of `mapConcurrent(limit:order:_:)` on an asynchronous sequence.
 public struct AsyncMapConcurrentSequence<Base: AsyncSequence & Sendable, Value: Sendable>: AsyncSequence, Sendable
 where Base.Element: Sendable {
     let base: Base

@@ -78,7 +78,7 @@ extension Sequence where Element: Sendable {
 
     /// Calls `body` with every element, at most `limit` of them at once, and returns when all calls have ended.
     ///
-    /// As ``mapConcurrent(limit:order:_:)``, without results.
+    /// As `mapConcurrent(limit:order:_:)`, without results.
     ///
     /// - Parameters:
     ///   - limit: How many calls run at once, at least 1.
