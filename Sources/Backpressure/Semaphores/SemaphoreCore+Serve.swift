@@ -88,12 +88,12 @@ extension SemaphoreCore {
     /// How many newcomers may still pass `waiter`; the bound of `Fairness` is here.
     private func passesLeft(_ waiter: WaiterRef, _ state: borrowing SemaphoreState) -> UInt64 {
         let passed = state.issued &- waiter.pointer.pointee.ordinal
-        return decide(passed < bypass) ? bypass &- passed : 0
+        return passed < bypass ? bypass - passed : 0
     }
 
     /// Whether a newcomer may take permits now; the gate is closed.
     func mayPass(_ state: borrowing SemaphoreState) -> Bool {
-        if let called = state.called { return passesLeft(called, state) > 0 }
+        if let called = state.called { return decide(passesLeft(called, state) > 0) }
         return decide(state.waiters.isEmpty)
     }
 
