@@ -30,6 +30,31 @@ struct SymbolExamples {
         #expect(channel.count == 1)
     }
 
+    @Test("AsyncSemaphore")
+    func asyncSemaphore() async throws {
+        func query() async -> Int { 42 }
+        let connections = AsyncSemaphore(permits: 4)
+        let answer = try await connections.withPermits {
+            await query()  // at most 4 at a time
+        }
+
+        #expect(answer == 42)
+    }
+
+    @Test("AsyncSemaphore.Permit")
+    func permit() async throws {
+        func send(slots: Int) async {}
+        let slots = AsyncSemaphore(permits: 1)
+        let permit = try await slots.acquire()
+        let upload = Task { [permit = consume permit] in
+            await send(slots: permit.count)
+        }
+        await upload.value
+
+        // The task's closure, and the permit in it, may go a moment after the task has ended.
+        while slots.available == 0 { await Task.yield() }
+    }
+
     @Test("Rejection")
     func rejection() {
         for rejection in [Rejection.full, .timedOut, .cancelled] {

@@ -45,6 +45,7 @@ struct Gates {
         gates.addBatches()
         gates.addPingPong()
         gates.addWaitersAndMemory()
+        gates.addSemaphores()
         return gates.gates
     }
 

@@ -92,6 +92,8 @@ extension JSON {
             parameters.append(("placement", .string(placement.rawValue)))
         }
         if let fairness = result.parameters.fairness { parameters.append(("fairness", .string(fairness))) }
+        if let tasks = result.parameters.tasks { parameters.append(("tasks", .int(tasks))) }
+        if let permits = result.parameters.permits { parameters.append(("permits", .int(permits))) }
         if let waiters = result.parameters.waiters { parameters.append(("waiters", .int(waiters))) }
         return .object([
             ("name", .string(result.name)),

@@ -51,6 +51,8 @@ enum Report {
         if let producers = parameters.producers, let consumers = parameters.consumers {
             parts.append("\(producers) to \(consumers)")
         }
+        if let tasks = parameters.tasks { parts.append("\(tasks) tasks") }
+        if let permits = parameters.permits { parts.append("\(permits) permits") }
         if let waiters = parameters.waiters { parts.append("\(waiters) waiters") }
         return parts.joined(separator: ", ")
     }

@@ -34,6 +34,8 @@ struct Parameters: Sendable, Equatable {
     var placement: Placement?
     var fairness: String?
     var waiters: Int?
+    var tasks: Int?
+    var permits: Int?
 }
 
 /// Where the code that uses a channel finds it.

@@ -8,6 +8,7 @@ enum HotPath {
 
     static func rows(quick: Bool) -> [Row] {
         selfChecks + pairs + streams + Batches.rows + pingPongs + waiters(quick: quick) + memory(quick: quick)
+            + Semaphores.rows
     }
 
     // MARK: The harness itself

@@ -174,12 +174,7 @@ extension ChannelCore {
 
     /// The bound of a wait until an instant of the channel's clock.
     @usableFromInline
-    func waitLimit(until deadline: some InstantProtocol<Duration>) -> WaitLimit {
-        guard let nanoseconds = timeSource.nanoseconds(of: deadline) else {
-            preconditionFailure("the deadline is no instant of the channel's clock but a \(type(of: deadline))")
-        }
-        return .deadline(nanoseconds)
-    }
+    func waitLimit(until deadline: some InstantProtocol<Duration>) -> WaitLimit { timeSource.waitLimit(until: deadline) }
 
     /// Counts an operation that was turned away because the channel was full.
     @usableFromInline
@@ -187,22 +182,5 @@ extension ChannelCore {
 
     /// When a wait that begins now must end.
     @usableFromInline
-    func waitTimes(_ timeout: WaitLimit) -> WaitTimes {
-        let now = timeSource.now()
-        switch timeout {
-        case .none: return WaitTimes(now: now, deadline: .max)
-        case .timeout(let duration):
-            return WaitTimes(now: now, deadline: duration > .zero ? timeSource.deadline(after: duration) : now)
-        case .deadline(let deadline): return WaitTimes(now: now, deadline: deadline)
-        }
-    }
-}
-
-/// What bounds a wait.
-@usableFromInline
-enum WaitLimit: Sendable {
-    case none
-    case timeout(Duration)
-    /// On the primitive's own clock.
-    case deadline(Int64)
+    func waitTimes(_ limit: WaitLimit) -> WaitTimes { timeSource.waitTimes(limit) }
 }

@@ -3,13 +3,6 @@
 
 // Sending, as far as the ring alone could not do it.
 
-/// When a wait began and when it must end, on the channel's clock.
-@usableFromInline
-struct WaitTimes: Sendable {
-    let now: Int64
-    let deadline: Int64
-}
-
 extension ChannelCore {
     /// Offers the element at `source`.
     ///

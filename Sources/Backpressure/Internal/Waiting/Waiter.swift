@@ -12,7 +12,7 @@
 // ## States (of `cell`)
 // empty    -> parked (the task's swap) | resumed (the waker's exchange)
 // parked   -> resumed (the waker's exchange; the waker resumes the continuation)
-// resumed  is the end.
+// resumed  is the end; or, where a wake may be a call and not a verdict, -> empty (the task, under the lock).
 //
 // ## Invariants
 // I1  A waiter is in at most one list. Unlinking it is the right to give its verdict, and is done once.
@@ -42,7 +42,7 @@ enum Verdict: UInt8, Sendable {
     case timedOut
     /// The primitive was closed first by its producing side.
     case finished
-    /// The primitive was closed first by its consuming side.
+    /// The primitive was closed first by its consuming side, or can never fulfil the wait any more.
     case abandoned
 }
 
@@ -64,7 +64,9 @@ struct Waiter {
     /// Which of the primitive's lists holds it; 0 is none.
     var list: UInt8
     var verdict: Verdict
-    /// When it is granted, the task promises to serve its side's next waiter once it runs.
+    /// The task promises to serve its side's next waiter once it runs.
+    ///
+    /// In a channel it is granted then, in a semaphore called.
     var isSteward: Bool
     /// It waits for room, and its payload is a count.
     var isReservation = false
@@ -143,6 +145,18 @@ struct WaiterRef: @unchecked Sendable, Equatable {
         return pointer.pointee.verdict
     }
 
+    /// Whether its task serves the next waiter once it runs; it is set under the lock, before the wake.
+    var isSteward: Bool {
+        PlainAccess.read(UnsafeRawPointer(pointer) + 1)
+        return pointer.pointee.isSteward
+    }
+
+    /// Makes its task a steward; the caller holds the lock and wakes it after.
+    func markSteward() {
+        PlainAccess.write(UnsafeRawPointer(pointer) + 1)
+        pointer.pointee.isSteward = true
+    }
+
     /// Ends the wait; the caller holds the lock and has just unlinked the waiter (I1).
     func end(_ verdict: Verdict) {
         PlainAccess.write(pointer)
@@ -166,6 +180,10 @@ extension WaiterRef {
         guard decide(seen != Self.empty) else { return }
         SleepingTask(bits: seen).resume()
     }
+
+    /// Makes a waiter that was woken ready to sleep once more; its task calls it, under the lock, before it is linked
+    /// again.
+    func rearm() { cell.storeRelaxed(Self.empty) }
 
     /// Whether the wait is over; orders the verdict and the element before what follows.
     var isResumed: Bool { cell.loadAcquiring() == Self.resumed }

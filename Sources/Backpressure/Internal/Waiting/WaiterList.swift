@@ -37,6 +37,17 @@ struct WaiterList {
         length += 1
     }
 
+    /// Links `waiter` before all others.
+    mutating func prepend(_ waiter: WaiterRef) {
+        assert(waiter.pointer.pointee.list == 0, "a waiter is in one list at most")
+        waiter.pointer.pointee.list = tag
+        waiter.pointer.pointee.previous = nil
+        waiter.pointer.pointee.next = first?.pointer
+        if let first { first.pointer.pointee.previous = waiter.pointer } else { last = waiter }
+        first = waiter
+        length += 1
+    }
+
     /// Whether this list holds `waiter`.
     func contains(_ waiter: WaiterRef) -> Bool { waiter.pointer.pointee.list == tag }
 

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// The one word of a semaphore: how many permits are free, and how long the fast path may go on by itself.
+//
+// ## Layout
+// [ available : 46, signed | closed : 1 | queued : 1 | turns : 16 ]
+//
+// available   the limit less what is in use. Negative after the limit was lowered below what is in use: a debt, paid by
+//             the releases as they come, without any of them knowing.
+// turns       acquisitions that the fast path may still make before the lock must be asked. It is 0 while the gate is
+//             closed, so one test sees "somebody waits and may not be passed", "newcomers have passed a waiter often
+//             enough", "the cooperative budget is spent" and "closed".
+// queued      whoever gives permits back must come to the lock after: somebody waits and nobody is on the way to look, or
+//             the semaphore is gone and its memory must be freed after the last permit.
+// closed      for `isClosed`; turns is 0 too.
+//
+// ## Invariants
+// I1  An acquisition takes `count` permits and one turn in one swap, from a word that has both: never more than the
+//     limit, whatever else happens.
+// I2  turns grows, and the flags change, under the lock only. available grows by anybody, without the lock.
+// I3  Whoever has permits out may touch the word and the core. After the add that gives them back only they may who saw
+//     `queued` in it, until they have been to the lock.
+//
+// ## Memory ordering
+// location | operation           | ordering | pairs with        | because
+// word     | taking swap         | acq_rel  | giving add        | what a holder did comes before what the next one does
+// word     | giving add          | acq_rel  | taking swap       | the same; and it sees a gate that closed meanwhile
+// word     | load before a swap  | relaxed  | -                 | the swap fails if it is stale
+//
+// ## Cost
+// An acquisition is a load and a swap, a release is an add. No reference is counted: permits that are out keep the memory
+// alive because they are counted in the word (I3, `SemaphoreCore.orphan`).
+
+/// The layout of the word.
+@usableFromInline
+enum PermitLayout {
+    @usableFromInline static let turns: UInt64 = 0xFFFF
+    @usableFromInline static let queued: UInt64 = 1 << 16
+    @usableFromInline static let closed: UInt64 = 1 << 17
+    @usableFromInline static let shift: UInt64 = 18
+    /// The most permits that a semaphore can have: sums of two such numbers fit the field.
+    @usableFromInline static let maximum = 1 << 44
+
+    /// The free permits of a word, or the debt.
+    @inlinable @inline(__always)
+    static func available(_ word: UInt64) -> Int { Int(truncatingIfNeeded: Int64(bitPattern: word) >> 18) }
+
+    /// So many permits in the place that they have in the word.
+    @inlinable @inline(__always)
+    static func field(_ count: Int) -> UInt64 { UInt64(bitPattern: Int64(count)) << shift }
+}
+
+/// The word at its address, and the fast path.
+@frozen
+@usableFromInline
+struct PermitWord: @unchecked Sendable {
+    @usableFromInline let base: UnsafeMutableRawPointer
+
+    init(at address: UnsafeMutableRawPointer) { base = address }
+
+    @inlinable @inline(__always)
+    var word: AtomicWord { AtomicWord(at: base) }
+
+    /// Takes `count` permits if there are as many and nobody must be asked.
+    @inlinable @inline(__always)
+    func take(_ count: Int) -> Bool {
+        precondition(count > 0, "a semaphore grants 1 permit at least")
+        guard count <= PermitLayout.maximum else { return false }
+        var seen = word.loadRelaxed()
+        while true {
+            guard decide(Int64(bitPattern: seen) >= Int64(bitPattern: PermitLayout.field(count))) else { return false }
+            guard decide(seen & PermitLayout.turns != 0) else { return false }
+            let (taken, found) = word.weakCompareExchangeAcquiringAndReleasing(
+                expected: seen, desired: seen &- PermitLayout.field(count) &- 1)
+            if taken { return true }
+            seen = found
+        }
+    }
+
+    /// Gives `count` permits back.
+    @inlinable @inline(__always)
+    func give(_ count: Int) {
+        let seen = word.fetchAddAcquiringAndReleasing(PermitLayout.field(count))
+        if decide(seen & PermitLayout.queued != 0) { arrive(count) }
+    }
+
+    /// The core is there until the giver has been to its lock (I3); the strong reference keeps it while it is at work.
+    @inline(never)
+    @usableFromInline
+    func arrive(_ count: Int) { core.takeUnretainedValue().arrive(count) }
+
+    /// The duty to give `count` permits back passes from a `Permit` to whoever calls `release`.
+    @usableFromInline
+    func forget(_ count: Int) { core.takeUnretainedValue().forget(count) }
+
+    /// The core whose word it is.
+    var core: Unmanaged<SemaphoreCore> {
+        PlainAccess.read(coreAddress)
+        return coreAddress.assumingMemoryBound(to: Unmanaged<SemaphoreCore>.self).pointee
+    }
+
+    /// Makes `core` the one whose word it is.
+    func setCore(_ core: SemaphoreCore) {
+        coreAddress.initializeMemory(as: Unmanaged<SemaphoreCore>.self, to: .passUnretained(core))
+    }
+
+    private var coreAddress: UnsafeMutableRawPointer { base + 8 }
+}
