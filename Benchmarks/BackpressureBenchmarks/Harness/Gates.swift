@@ -44,7 +44,7 @@ struct Gates {
         gates.addStreams()
         gates.addPingPong()
         gates.addWaitersAndMemory()
-        return gates.gates
+        return gates.gates + RateLimiting.gates(results)
     }
 
     private init(results: [RowResult]) { self.results = results }

@@ -8,6 +8,7 @@ enum HotPath {
 
     static func rows(quick: Bool) -> [Row] {
         selfChecks + pairs + streams + pingPongs + waiters(quick: quick) + memory(quick: quick)
+            + RateLimiting.rows(quick: quick)
     }
 
     // MARK: The harness itself

@@ -58,6 +58,9 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
 
     deinit { memory.deallocate() }
 
+    /// The address of the word with the gate, for tests.
+    var gateWord: UnsafeMutableRawPointer { memory.start + 8 }
+
     // MARK: - The gate
 
     override func load(_ state: inout LimiterState<GCRA>) {
@@ -138,14 +141,17 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
                     return .allowed
                 }
             } else if word.weakCompareExchangeAcquiringAndReleasing(expected: (low, high), desired: (low, high)) {
-                return .denied(retryAfter: Self.wait(after, allowed, perNanosecond))
+                return .denied(retryAfter: Self.wait(after, allowed, perNanosecond, now))
             }
         }
     }
 
     @inline(never)
-    private static func wait(_ after: UInt128, _ allowed: UInt128, _ perNanosecond: UInt64) -> Duration {
+    private static func wait(
+        _ after: UInt128, _ allowed: UInt128, _ perNanosecond: UInt64, _ now: Int64
+    ) -> Duration {
         guard perNanosecond > 0, after <= GCRA.maximum else { return .nanoseconds(Int64.max) }
-        return .nanoseconds(GCRA.ceiling(after - allowed, perNanosecond))
+        let instant = max(now, 0).addingSaturating(GCRA.ceiling(after - allowed, perNanosecond))
+        return instant.wait(since: now)
     }
 }
