@@ -49,9 +49,11 @@ struct RateLimitingArticleExamples {
 
     @Test("costs, debts, bookings, changes")
     func corrections() async throws {
+        func measuredCost() -> Int { 6 }
+
         let limiter = TokenBucket(rate: .perSecond(1), burst: 7, clock: ManualClock())
         try await limiter.acquire(4)  // a guess
-        let cost = 6
+        let cost = measuredCost()
         if cost > 4 { limiter.penalize(cost - 4) } else { limiter.refund(4 - cost) }
 
         print(limiter.tryAcquire(8, allowingDebt: 10))  // allowed

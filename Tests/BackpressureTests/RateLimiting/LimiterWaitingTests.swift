@@ -156,7 +156,7 @@ struct LimiterWaitingTests {
         #expect(bench.acquire(1, timeout: .seconds(1 << 40)).outcome == nil, "no deadline that long is ever too soon")
         bench.limiter.setRate(.unlimited)
         bench.executor.run()
-        #expect(tickets.allSatisfy(\.isAcquired) && bench.waiting == 0)
+        #expect(tickets.allSatisfy { $0.isAcquired } && bench.waiting == 0)
     }
 
     @Test("no more tasks wait than may")
@@ -224,7 +224,7 @@ struct LimiterWaitingTests {
         #expect(bench.waiting == size.count && bench.limiter.core.timer.startedTasks == 1)
         for ticket in tickets.reversed() { ticket.cancel() }
         bench.executor.run()
-        #expect(tickets.allSatisfy(\.isCancelled) && bench.waiting == 0)
+        #expect(tickets.allSatisfy { $0.isCancelled } && bench.waiting == 0)
         bench.limiter.core.state.withLock { state in
             #expect(state.queued == 0)
             #expect(state.deadlines.isEmpty)
