@@ -104,7 +104,7 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
             note(.denied(count))
             return .denied(retryAfter: retryAfter)
         case .locked:
-            return tryAcquire(count, debt: debt, now: timeSource.now())
+            return tryAcquire(count, debt: debt, now: present())
         }
     }
 
@@ -124,7 +124,7 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
             let perNanosecond = unitsPerNanosecond.loadAcquiring()
             let perToken = UInt128(unitsPerToken.loadAcquiring())
             let limit = UInt128(burst.loadAcquiring()) &+ UInt128(overdraft)
-            let now = timeSource.now()
+            let now = present()
 
             guard perToken != 0, UInt128(wanted) <= limit else { return .locked }
             // Below 2^127: 63 bits of nanoseconds or tokens, at most 64 of units.

@@ -75,7 +75,7 @@ public final class CompositeLimiter: RateLimiter {
     ///   - debt: By how many tokens the limiter may be overdrawn after it; at least 0.
     /// - Returns: Whether the tokens were taken, and if not, when they could be.
     public func tryAcquire(_ count: Int, allowingDebt debt: Int) -> RateDecision {
-        core.tryAcquire(count, debt: debt, now: core.timeSource.now())
+        core.tryAcquire(count, debt: debt, now: core.present())
     }
 
     /// Takes as many tokens as there are now, up to `count`; 0 while tasks wait.

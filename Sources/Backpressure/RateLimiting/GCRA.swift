@@ -36,6 +36,8 @@ struct GCRA: RateSchedule {
     var burst: UInt64
 
     struct Mark: Sendable {
+        /// TAT before and after.
+        let start: UInt128
         let end: UInt128
         let generation: UInt64
     }
@@ -92,10 +94,11 @@ struct GCRA: RateSchedule {
     }
 
     mutating func take(_ count: UInt64, at instant: Int64, now: Int64) -> Mark {
-        guard !rate.isUnlimited else { return Mark(end: 0, generation: .max) }
+        guard !rate.isUnlimited else { return Mark(start: 0, end: 0, generation: .max) }
+        let start = tat
         tat = min(max(tat, units(instant)) + UInt128(count) * UInt128(rate.unitsPerToken), Self.maximum)
         if instant > now { horizon = max(horizon, tat) }
-        return Mark(end: tat, generation: generation)
+        return Mark(start: start, end: tat, generation: generation)
     }
 
     mutating func giveBack(_ count: UInt64, _ mark: Mark, now: Int64) -> UInt64 {
@@ -103,7 +106,12 @@ struct GCRA: RateSchedule {
         let cost = UInt128(count) * UInt128(rate.unitsPerToken)
         let later = horizon > mark.end ? horizon - mark.end : 0
         guard later < cost else { return 0 }
-        if later == 0 { horizon = mark.end - min(cost, mark.end) }
+        if later == 0 { horizon = mark.start }
+        if tat == mark.end, later == 0 {
+            // As if it had never been, also to the part of a nanosecond by which its instant was rounded up.
+            tat = mark.start
+            return count
+        }
         let refund = min(cost - later, tat)
         tat -= refund
         return UInt64(refund / UInt128(rate.unitsPerToken))

@@ -15,6 +15,8 @@
 struct KeyShard<Key: Hashable & Sendable>: Sendable {
     var table: KeyTable<Key>
     var terms: GCRA
+    /// The furthest reading of the clock.
+    var latest = Int64.min
 }
 
 struct KeyedQueue: ~Copyable, @unchecked Sendable {
@@ -51,11 +53,15 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
 
     deinit { timer.cancel() }
 
+    /// The reading of the clock, short of the end of time: an instant there is never.
+    @inline(__always)
+    func present() -> Int64 { min(timeSource.now(), .max - 1) }
+
     // MARK: - One key's bucket
 
-    /// Runs `body` on the bucket of `key` under its shard's lock.
+    /// Runs `body` on the bucket of `key` under its shard's lock, at `now` or the furthest reading of the shard.
     @inline(__always)
-    func withBucket<Result>(_ key: Key, now: Int64, _ body: (inout GCRA) -> Result) -> Result {
+    func withBucket<Result>(_ key: Key, now: Int64, _ body: (inout GCRA, _ now: Int64) -> Result) -> Result {
         let hash = UInt(bitPattern: key.hashValue)
         let shard = shards[Int(truncatingIfNeeded: hash >> 40) & (shards.count - 1)]
         let (result, _, _) = shard.state.withLock { state in Self.run(&state, key, hash, now, body) }
@@ -63,13 +69,17 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
     }
 
     private static func run<Result>(
-        _ state: inout KeyShard<Key>, _ key: Key, _ hash: UInt, _ now: Int64, _ body: (inout GCRA) -> Result
+        _ state: inout KeyShard<Key>, _ key: Key, _ hash: UInt, _ reading: Int64,
+        _ body: (inout GCRA, _ now: Int64) -> Result
     ) -> (Result, Key?, Key?) {
+        // A bucket that was full and forgotten must not be used up again at an earlier reading.
+        let now = max(reading, state.latest)
+        state.latest = now
         let place = state.table.find(key, hash)
         var bucket = state.terms
         if let place { bucket.tat = state.table.tat(at: place) }
         let before = bucket.tat
-        let result = body(&bucket)
+        let result = body(&bucket, now)
         guard bucket.tat != before else { return (result, nil, nil) }
         let present = bucket.units(now)
         if bucket.tat <= present {
@@ -87,60 +97,66 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
     }
 
     func tryAcquire(_ count: UInt64, debt: UInt64, for key: Key) -> RateDecision {
-        let now = timeSource.now()
-        return withBucket(key, now: now) { bucket in
-            let decision = Self.judge(bucket, count, debt, now)
-            if decision.isAllowed { _ = bucket.take(count, at: now, now: now) }
+        let now = present()
+        return withBucket(key, now: now) { bucket, furthest in
+            let decision = Self.judge(bucket, count, debt, furthest, now)
+            if decision.isAllowed { _ = bucket.take(count, at: furthest, now: furthest) }
             return decision
         }
     }
 
     func peek(_ count: UInt64, debt: UInt64, for key: Key) -> RateDecision {
-        let now = timeSource.now()
-        return withBucket(key, now: now) { Self.judge($0, count, debt, now) }
+        let now = present()
+        return withBucket(key, now: now) { Self.judge($0, count, debt, $1, now) }
     }
 
-    private static func judge(_ bucket: GCRA, _ count: UInt64, _ debt: UInt64, _ now: Int64) -> RateDecision {
+    private static func judge(
+        _ bucket: GCRA, _ count: UInt64, _ debt: UInt64, _ furthest: Int64, _ now: Int64
+    ) -> RateDecision {
         guard count <= LimiterCore<GCRA>.most(bucket.limit, debt) else {
             return .exceedsLimit(Int(clamping: bucket.limit))
         }
-        let instant = bucket.earliest(count, debt: debt, behind: 0, now: now)
-        return instant <= now ? .allowed : .denied(retryAfter: instant.wait(since: now))
+        let instant = bucket.earliest(count, debt: debt, behind: 0, now: furthest)
+        return instant <= furthest ? .allowed : .denied(retryAfter: instant.wait(since: now))
+    }
+
+    struct Booking: Sendable {
+        let mark: GCRA.Mark
+        let due: Int64
     }
 
     /// Takes `count` tokens at the earliest instant, if that is not after `latest`.
     func book(
         _ count: UInt64, debt: UInt64, for key: Key, now: Int64, until latest: Int64
-    ) -> Result<(end: UInt128, due: Int64, generation: UInt64), RateLimitError> {
-        withBucket(key, now: now) { bucket in
+    ) -> Result<Booking, RateLimitError> {
+        withBucket(key, now: now) { bucket, furthest in
             guard count <= LimiterCore<GCRA>.most(bucket.limit, debt) else {
                 return .failure(.exceedsLimit(Int(clamping: bucket.limit)))
             }
-            let due = bucket.earliest(count, debt: debt, behind: 0, now: now)
-            guard due <= now || (due <= latest && due < .max) else {
+            let due = bucket.earliest(count, debt: debt, behind: 0, now: furthest)
+            guard due <= furthest || (due <= latest && due < .max) else {
                 return .failure(.tooLate(retryAfter: due.wait(since: now)))
             }
-            let mark = bucket.take(count, at: due, now: now)
-            return .success((mark.end, due, bucket.generation))
+            let mark = bucket.take(count, at: due, now: furthest)
+            return .success(Booking(mark: mark, due: due <= furthest ? now : due))
         }
     }
 
     /// Gives a booking back if nothing was taken from its bucket since.
-    func giveBack(_ count: UInt64, end: UInt128, due: Int64, generation: UInt64, for key: Key) -> Int {
-        let now = timeSource.now()
-        guard due > now else { return 0 }
-        return withBucket(key, now: now) { bucket in
-            guard bucket.tat == end, bucket.generation == generation, !bucket.rate.isUnlimited else { return 0 }
-            bucket.refund(count, now: now)
-            return Int(clamping: count)
+    func giveBack(_ count: UInt64, _ booking: Booking, for key: Key) -> Int {
+        let now = present()
+        guard booking.due > now else { return 0 }
+        return withBucket(key, now: now) { bucket, furthest in
+            guard bucket.tat == booking.mark.end, booking.due > furthest else { return 0 }
+            return Int(clamping: bucket.giveBack(count, booking.mark, now: furthest))
         }
     }
 
     // MARK: - The other verbs
 
     func take(upTo most: UInt64, for key: Key) -> Int {
-        let now = timeSource.now()
-        return withBucket(key, now: now) { bucket in
+        let now = present()
+        return withBucket(key, now: now) { bucket, now in
             let count = min(most, UInt64(max(0, bucket.available(now: now))), bucket.limit)
             if count > 0 { _ = bucket.take(count, at: now, now: now) }
             return Int(count)
@@ -148,21 +164,21 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
     }
 
     func refund(_ count: UInt64, for key: Key) {
-        let now = timeSource.now()
-        withBucket(key, now: now) { $0.refund(count, now: now) }
+        let now = present()
+        withBucket(key, now: now) { $0.refund(count, now: $1) }
     }
 
     func penalize(_ count: UInt64, for key: Key) {
-        let now = timeSource.now()
-        withBucket(key, now: now) { $0.penalize(count, now: now) }
+        let now = present()
+        withBucket(key, now: now) { $0.penalize(count, now: $1) }
     }
 
     func reserve(_ count: UInt64, for key: Key, within longest: Duration?) throws(RateLimitError) -> RateReservation {
-        let now = timeSource.now()
+        let now = present()
         let latest = LimiterCore<GCRA>.latest(longest, now)
         let booking = try book(count, debt: 0, for: key, now: now, until: latest).get()
         return RateReservation(count: Int(count), instant: booking.due, madeAt: now, timeSource: timeSource) {
-            self.giveBack(count, end: booking.end, due: booking.due, generation: booking.generation, for: key)
+            self.giveBack(count, booking, for: key)
         }
     }
 
@@ -178,8 +194,8 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
     }
 
     func snapshot(for key: Key) -> RateLimiterSnapshot {
-        let now = timeSource.now()
-        let (available, limit) = withBucket(key, now: now) { ($0.available(now: now), $0.limit) }
+        let now = present()
+        let (available, limit) = withBucket(key, now: now) { ($0.available(now: $1), $0.limit) }
         return queue.withLock { queue in
             RateLimiterSnapshot(
                 available: available, limit: Int(clamping: limit), waiting: queue.waiting.count,
@@ -194,7 +210,7 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
     nonisolated(nonsending) func acquire(
         _ count: UInt64, debt: UInt64, for key: Key, limit: WaitLimit
     ) async throws(RateLimitError) {
-        let now = timeSource.now()
+        let now = present()
         let latest: Int64 =
             switch limit {
             case .none: .max
@@ -206,7 +222,7 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
             queue.places += 1
             return true
         }
-        let booking: (end: UInt128, due: Int64, generation: UInt64)
+        let booking: Booking
         switch book(count, debt: debt, for: key, now: now, until: hasPlace ? latest : now) {
         case .success(let success): booking = success
         case .failure(let error):
@@ -220,7 +236,7 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
         let verdict = waiter.verdict
         waiter.deallocate(payload: layout)
         guard verdict != .granted else { return }
-        _ = giveBack(count, end: booking.end, due: booking.due, generation: booking.generation, for: key)
+        _ = giveBack(count, booking, for: key)
         throw .rejected(.cancelled)
     }
 
@@ -266,7 +282,7 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
     }
 
     func timerRang(generation: UInt64) -> Int64? {
-        let now = timeSource.now()
+        let now = present()
         var wakes = WakeBatch()
         let next = queue.withLock { queue in
             while let waiter = queue.deadlines.due(at: now) {

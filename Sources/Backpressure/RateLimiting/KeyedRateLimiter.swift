@@ -99,9 +99,10 @@ public final class KeyedRateLimiter<Key: Hashable & Sendable>: Sendable {
     ///   - rate: The new rate.
     ///   - burst: The new burst; nil to leave it.
     public func setRate(_ rate: Rate, burst: Int? = nil) {
-        let now = core.timeSource.now()
+        let reading = core.present()
         for shard in core.shards {
             shard.state.withLock { state in
+                let now = max(reading, state.latest)
                 let old = state.terms
                 let newBurst = burst ?? Int(old.burst)
                 state.terms.change(rate: rate, burst: newBurst, now: now)
@@ -122,11 +123,12 @@ public final class KeyedRateLimiter<Key: Hashable & Sendable>: Sendable {
     /// - Returns: How many keys were forgotten.
     @discardableResult
     public func forgetIdle() -> Int {
-        let now = core.timeSource.now()
+        let reading = core.present()
         var count = 0
         for shard in core.shards {
             let dropped = shard.state.withLock { state in
-                let present = state.terms.units(now)
+                state.latest = max(reading, state.latest)
+                let present = state.terms.units(state.latest)
                 return state.table.dropFull { $0 <= present }
             }
             count += dropped.count

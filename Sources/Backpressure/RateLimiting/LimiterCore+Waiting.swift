@@ -85,7 +85,7 @@ extension LimiterCore {
 
     @inline(never)
     nonisolated(nonsending) func acquire(_ count: Int, debt: Int, limit: WaitLimit) async throws(RateLimitError) {
-        let now = timeSource.now()
+        let now = present()
         switch enter(count, debt: debt, now: now, deadline: deadline(limit, now: now)) {
         case .taken: return
         case .failed(let error): throw error
@@ -180,7 +180,7 @@ extension LimiterCore {
     // MARK: - Cancelling and the timer
 
     func cancel(_ waiter: WaiterRef) {
-        let now = timeSource.now()
+        let now = present()
         withState(settlingAt: now) { state, effects in
             // Unlinked: somebody else has ended the wait, and that verdict stands.
             guard decide(waiter.pointer.pointee.list != 0) else { return }
@@ -190,7 +190,7 @@ extension LimiterCore {
     }
 
     func timerRang(generation: UInt64) -> Int64? {
-        let now = timeSource.now()
+        let now = present()
         var effects = LimiterEffects()
         let next: Int64? = state.withLock { state in
             load(&state)

@@ -42,6 +42,10 @@ class LimiterCore<Schedule: RateSchedule>: WaitCanceller, DeadlineOwner, @unchec
     /// The lock is about to be released: the schedule in the state is made public.
     func publish(_ state: inout LimiterState<Schedule>) {}
 
+    /// The reading of the clock, short of the end of time: an instant there is never.
+    @inline(__always)
+    func present() -> Int64 { min(timeSource.now(), .max - 1) }
+
     // MARK: - Lock, decide, unlock, act
 
     func withState<Result>(
@@ -93,7 +97,7 @@ class LimiterCore<Schedule: RateSchedule>: WaitCanceller, DeadlineOwner, @unchec
 
     /// What a request would be told now; it changes nothing.
     func peek(_ count: Int, debt: Int) -> RateDecision {
-        let (count, debt, now) = (checked(count), checkedDebt(debt), timeSource.now())
+        let (count, debt, now) = (checked(count), checkedDebt(debt), present())
         return withState(settlingAt: now) { state, effects in judge(state, count, debt, now) }
     }
 
@@ -110,7 +114,7 @@ class LimiterCore<Schedule: RateSchedule>: WaitCanceller, DeadlineOwner, @unchec
 
     /// Takes as many tokens as there are, up to `most`.
     func take(upTo most: Int) -> Int {
-        let (most, now) = (checked(most), timeSource.now())
+        let (most, now) = (checked(most), present())
         let count = withState(settlingAt: now) { state, effects in
             guard state.waiting.isEmpty else { return UInt64(0) }
             let available = UInt64(max(0, state.schedule.available(now: now)))
@@ -123,18 +127,18 @@ class LimiterCore<Schedule: RateSchedule>: WaitCanceller, DeadlineOwner, @unchec
     }
 
     func refund(_ count: Int) {
-        let (count, now) = (checked(count), timeSource.now())
+        let (count, now) = (checked(count), present())
         withState(settlingAt: now) { state, effects in state.schedule.refund(count, now: now) }
     }
 
     func penalize(_ count: Int) {
-        let (count, now) = (checked(count), timeSource.now())
+        let (count, now) = (checked(count), present())
         withState(settlingAt: now) { state, effects in state.schedule.penalize(count, now: now) }
     }
 
     /// Changes the schedule itself; the tasks that wait are judged anew.
     func change(_ body: (inout Schedule, _ now: Int64) -> Void) {
-        let now = timeSource.now()
+        let now = present()
         withState(settlingAt: now) { state, effects in body(&state.schedule, now) }
     }
 
@@ -146,7 +150,7 @@ class LimiterCore<Schedule: RateSchedule>: WaitCanceller, DeadlineOwner, @unchec
     }
 
     func snapshot() -> RateLimiterSnapshot {
-        let now = timeSource.now()
+        let now = present()
         return withState(settlingAt: now) { state, effects in
             let owed = Int(clamping: state.queued)
             let available = state.schedule.available(now: now)
@@ -161,7 +165,7 @@ class LimiterCore<Schedule: RateSchedule>: WaitCanceller, DeadlineOwner, @unchec
     // MARK: - Reservations
 
     func reserve(_ count: Int, debt: Int, within longest: Duration?) throws(RateLimitError) -> RateReservation {
-        let (count, debt, now) = (checked(count), checkedDebt(debt), timeSource.now())
+        let (count, debt, now) = (checked(count), checkedDebt(debt), present())
         let outcome = withState(settlingAt: now) { state, effects in
             book(&state, count, debt, now, until: Self.latest(longest, now))
         }
@@ -204,7 +208,7 @@ class LimiterCore<Schedule: RateSchedule>: WaitCanceller, DeadlineOwner, @unchec
     }
 
     private func giveBack(_ count: UInt64, _ mark: Schedule.Mark, due: Int64) -> Int {
-        let now = timeSource.now()
+        let now = present()
         return withState(settlingAt: now) { state, effects in
             guard due > now else { return 0 }
             return Int(clamping: state.schedule.giveBack(count, mark, now: now))
