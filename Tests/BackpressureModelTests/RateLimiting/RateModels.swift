@@ -16,13 +16,17 @@
         var start: UInt64 = 0
         var staleLoads = 0
         var spuriousFailures = 0
+        /// Three threads that take locks are too many orders for every lane: then at most so many preemptions.
+        var preemptions: Int?
         let threads: [[RateOp]]
         let check: @Sendable (RateBench) -> Void
 
         var description: String { name }
 
         func options(_ mutation: Mutation? = nil) -> Options {
-            Options(staleLoads: staleLoads, spuriousFailures: spuriousFailures, mutation: mutation)
+            Options(
+                strategy: preemptions.map { .preemptionBounded($0) } ?? .exhaustive, staleLoads: staleLoads,
+                spuriousFailures: spuriousFailures, mutation: mutation)
         }
 
         var model: Model {
@@ -44,14 +48,14 @@
         private static func expect(_ condition: Bool, _ text: String) { ModelRuntime.expect(condition, text) }
 
         static let race = RateModel(
-            name: "try | try, one token", threads: [[.tryAcquire(1)], [.tryAcquire(1)]],
+            name: "try | try, one token", spuriousFailures: 1, threads: [[.tryAcquire(1)], [.tryAcquire(1)]],
             check: { bench in
                 expect(bench.allowed == 1 && bench.denied == 1, "\(bench.allowed) of one token")
                 bench.checkBalance(1)
             })
 
         static let crowd = RateModel(
-            name: "try | try | try, two tokens", burst: 2, spuriousFailures: 1,
+            name: "try | try | try, two tokens", burst: 2,
             threads: [[.tryAcquire(1)], [.tryAcquire(1)], [.tryAcquire(1)]],
             check: { bench in
                 expect(bench.allowed == 2 && bench.denied == 1, "\(bench.allowed) of two tokens")
@@ -74,16 +78,16 @@
             check: { bench in expect(bench.allowed == 3, "\(bench.allowed) of three tokens") })
 
         static let refunding = RateModel(
-            name: "try | refund | try", burst: 3, tokens: 1,
-            threads: [[.tryAcquire(1)], [.refund(1)], [.tryAcquire(1)]],
+            name: "try x2 | refund", burst: 3, tokens: 1,
+            threads: [[.tryAcquire(1), .tryAcquire(1)], [.refund(1)]],
             check: { bench in
                 expect(bench.allowed >= 1, "nothing of one token")
                 bench.checkBalance(1)
             })
 
         static let penalizing = RateModel(
-            name: "try | penalize | try", burst: 2,
-            threads: [[.tryAcquire(1)], [.penalize(1)], [.tryAcquire(1)]],
+            name: "try x2 | penalize", burst: 2,
+            threads: [[.tryAcquire(1), .tryAcquire(1)], [.penalize(1)]],
             check: { $0.checkBalance(2) })
 
         /// The burst shrinks from 4 to 2: whoever comes after has the new terms.
@@ -101,8 +105,8 @@
             })
 
         static let growing = RateModel(
-            name: "try 2 | setBurst 3 | try", burst: 2, staleLoads: 1,
-            threads: [[.tryAcquire(2)], [.setBurst(3)], [.tryAcquire(1)]],
+            name: "try 2 | setBurst 3, try", burst: 2, staleLoads: 1,
+            threads: [[.tryAcquire(2)], [.setBurst(3), .tryAcquire(1)]],
             check: { $0.checkBalance(2) })
 
         static let handOver = RateModel(
@@ -133,7 +137,7 @@
 
         static let cancelling = RateModel(
             name: "acquire | cancel it | refund", burst: 2, tokens: 0,
-            threads: [[.acquire(2)], [.cancel(0)], [.refund(2)]],
+            preemptions: 2, threads: [[.acquire(2)], [.cancel(0)], [.refund(2)]],
             check: { bench in
                 expect(bench.granted.count + bench.ended.count == 1, "it ended \(bench.granted) \(bench.ended)")
                 bench.checkBalance(0)
@@ -141,7 +145,7 @@
 
         static let nextInLine = RateModel(
             name: "acquire 2 | acquire 1 | cancel the first, timer", burst: 2, tokens: 0,
-            threads: [[.acquire(2)], [.acquire(1)], [.cancel(0), .timerRings]],
+            preemptions: 2, threads: [[.acquire(2)], [.acquire(1)], [.cancel(0), .timerRings]],
             check: { bench in
                 expect(bench.granted.count + bench.ended.count == 2, "\(bench.granted) \(bench.ended)")
                 expect(bench.granted.contains(1), "the next in line was not served")
@@ -161,7 +165,7 @@
 
         static let booking = RateModel(
             name: "acquire | reserve | cancel, timer", burst: 2, tokens: 0,
-            threads: [[.acquire(1)], [.reserve(1)], [.cancel(0), .timerRings]],
+            preemptions: 2, threads: [[.acquire(1)], [.reserve(1)], [.cancel(0), .timerRings]],
             check: { bench in
                 expect(bench.granted.count + bench.ended.count == 1, "\(bench.granted) \(bench.ended)")
             })
@@ -169,7 +173,7 @@
         /// A task that comes while another waits goes behind it, also when there is a token for it.
         static let overtaking = RateModel(
             name: "acquire 2 | acquire 1, waiting", burst: 2, tokens: 1,
-            threads: [[.acquire(2)], [.acquire(1)], [.timerRings]],
+            preemptions: 2, threads: [[.acquire(2)], [.acquire(1)], [.timerRings]],
             check: { bench in
                 expect(bench.granted.count == 2, "\(bench.granted)")
                 expect(bench.overtakings == 0, "a task that came later was served first")
