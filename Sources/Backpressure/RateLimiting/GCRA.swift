@@ -106,11 +106,13 @@ struct GCRA: RateSchedule {
         let cost = UInt128(count) * UInt128(rate.unitsPerToken)
         let later = horizon > mark.end ? horizon - mark.end : 0
         guard later < cost else { return 0 }
-        if later == 0 { horizon = min(horizon, mark.start) }
-        if tat == mark.end, later == 0 {
-            // As if it had never been, also to the part of a nanosecond by which its instant was rounded up.
-            tat = mark.start
-            return count
+        if horizon == mark.end {
+            horizon = mark.start
+            if tat == mark.end {
+                // As if it had never been, also to the part of a nanosecond by which its instant was rounded up.
+                tat = mark.start
+                return count
+            }
         }
         let refund = min(cost - later, tat)
         tat -= refund

@@ -20,7 +20,8 @@
 /// A new key takes the place of another one: the one closest to full of those looked at. If that bucket was not full,
 /// its key starts afresh when it comes back, and what it was missing is forgiven. So each key's windows hold no more
 /// than burst + rate · t and what it was forgiven, and ``Snapshot/forgivenTokens`` says what all keys were forgiven
-/// together. Where that stays at 0 every bound is exact.
+/// together. Where that stays at 0 every bound is exact. The time t is the furthest reading of the clock in the key's
+/// shard: only a clock that steps back tells shards apart.
 ///
 /// - **Order**: the tasks that wait for one key are served in the order in which they began to wait. Their tokens are
 ///   booked as they come: a task that is cancelled gives its tokens back only if it was its key's last.
