@@ -104,7 +104,8 @@ struct GCRA: RateSchedule {
     mutating func giveBack(_ count: UInt64, _ mark: Mark, now: Int64) -> UInt64 {
         guard mark.generation == generation else { return 0 }
         let cost = UInt128(count) * UInt128(rate.unitsPerToken)
-        let later = horizon > mark.end ? horizon - mark.end : 0
+        // The instants behind were each rounded up by less than a nanosecond, and that much sooner the bucket is full.
+        let later = horizon > mark.end ? horizon - mark.end + UInt128(max(1, rate.unitsPerNanosecond)) - 1 : 0
         guard later < cost else { return 0 }
         if horizon == mark.end {
             horizon = mark.start
