@@ -133,7 +133,7 @@ extension Engine {
 
     /// What a store or a successful read-modify-write leaves in the location.
     @inline(__always)
-    private func publish(
+    func publish(
         _ cell: UnsafeMutablePointer<UInt64>, _ index: Int, _ thread: Int, _ order: MemoryOrder, isPlainStore: Bool
     ) {
         let location = state.pointee.table.locations + index
@@ -172,12 +172,12 @@ extension Engine {
         return record.pointee.value
     }
 
-    private func newestRecord(_ index: Int) -> UnsafeMutablePointer<StoreRecord> {
+    func newestRecord(_ index: Int) -> UnsafeMutablePointer<StoreRecord> {
         let newest = (state.pointee.table.historyCounts[index] - 1) & (LocationTable.historyLength - 1)
         return state.pointee.table.history + (index * LocationTable.historyLength + newest)
     }
 
-    private func noteFirstRead(_ record: UnsafeMutablePointer<StoreRecord>, _ thread: Int) {
+    func noteFirstRead(_ record: UnsafeMutablePointer<StoreRecord>, _ thread: Int) {
         if record.pointee.firstReads[thread] == 0 { record.pointee.firstReads[thread] = threads[thread].clock[thread] }
     }
 
@@ -206,7 +206,7 @@ extension Engine {
         return ring + ((count - 1 - age) & (length - 1))
     }
 
-    private func failsForNoReason(_ thread: Int) -> Bool {
+    func failsForNoReason(_ thread: Int) -> Bool {
         guard threads[thread].spuriousFailures > 0, state.pointee.search.pickValue(2) == 1 else { return false }
         threads[thread].spuriousFailures -= 1
         threads[thread].isWoken = true

@@ -104,11 +104,12 @@ extension Engine {
         return shared && (writes(first) || writes(second))
     }
 
-    /// A compare-exchange that would fail now is a read.
+    /// A compare-exchange that would fail now is a read; one of a pair of words is taken for a write.
     private func writes(_ operation: Operation) -> Bool {
         switch operation.kind {
         case .load, .park, .pause: false
-        case .compareExchange, .weakCompareExchange: value(operation.location) == operation.expected
+        case .compareExchange, .weakCompareExchange:
+            operation.second >= 0 || value(operation.location) == operation.expected
         default: true
         }
     }

@@ -91,6 +91,25 @@ public enum ModelRuntime {
         return (result.exchanged, result.original)
     }
 
+    /// Stores both of two neighbouring words, the low one first, if they hold `expected`; a `weak` one may fail all the
+    /// same.
+    ///
+    /// Each of them is a word of its own for every other operation. The address is 16-byte aligned.
+    public static func atomicCompareExchangePair(
+        _ address: UnsafeMutableRawPointer, expected: (low: UInt64, high: UInt64),
+        desired: (low: UInt64, high: UInt64), _ order: MemoryOrder, weak: Bool = false,
+        file: StaticString = #fileID, line: UInt = #line
+    ) -> Bool {
+        guard mf_is_engaged() else {
+            return address.assumingMemoryBound(to: Atomic<WordPair>.self).pointee.compareExchange(
+                expected: WordPair(first: UInt(expected.low), second: UInt(expected.high)),
+                desired: WordPair(first: UInt(desired.low), second: UInt(desired.high)),
+                ordering: .sequentiallyConsistent
+            ).exchanged
+        }
+        return Engine.shared.exchangePair(address, expected, desired, order, weak: weak, file, line)
+    }
+
     /// Sets the bits of `mask`; returns what the word held.
     public static func atomicFetchOr(
         _ address: UnsafeMutableRawPointer, _ mask: UInt64, _ order: MemoryOrder, file: StaticString = #fileID,

@@ -46,7 +46,7 @@ struct Gates {
         gates.addPingPong()
         gates.addWaitersAndMemory()
         gates.addSemaphores()
-        return gates.gates
+        return gates.gates + RateLimiting.gates(results)
     }
 
     private init(results: [RowResult]) { self.results = results }

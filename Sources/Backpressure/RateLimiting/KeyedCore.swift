@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// The limiter of many keys: shards of buckets, and one queue of booked waits for all of them.
+//
+// ## Algorithm
+// A key's hash names its shard; the shard's lock guards the table and the terms. An operation makes the key's `GCRA`
+// out of its 16 bytes, asks it, and writes them back. A task that waits has its tokens booked at once, so that nothing
+// need be kept per key for it: it sleeps in one list for all keys, with one timer for the earliest instant.
+//
+// ## Locks
+// A shard's and the queue's are never held together. Hashing happens before the lock. Comparing keys happens under it:
+// `==` of a key must not use the limiter. Keys that are dropped are destroyed after it.
+
+struct KeyShard<Key: Hashable & Sendable>: Sendable {
+    var table: KeyTable<Key>
+    var terms: GCRA
+    /// The furthest reading of the clock.
+    var latest = Int64.min
+}
+
+struct KeyedQueue: ~Copyable, @unchecked Sendable {
+    var waiting = WaiterList(tag: 1)
+    var deadlines = Deadlines()
+    /// Waits that may be registered or soon will be.
+    var places = 0
+    var parked: UInt64 = 0
+    var granted: UInt64 = 0
+    var cancelled: UInt64 = 0
+    var refused: UInt64 = 0
+}
+
+final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @unchecked Sendable {
+    final class ShardBox: Sendable {
+        let state: LockedState<KeyShard<Key>>
+
+        init(_ shard: KeyShard<Key>) { state = LockedState(shard) }
+    }
+
+    let timeSource: TimeSource
+    let timer = DeadlineTimer()
+    let queue = LockedState(KeyedQueue())
+    let shards: [ShardBox]
+    let maxWaiters: Int
+    private let layout = SlotLayout(of: Int.self)
+
+    init(terms: GCRA, cap: Int, shards count: Int, maxWaiters: Int, timeSource: TimeSource) {
+        self.timeSource = timeSource
+        self.maxWaiters = maxWaiters
+        // The caps of the shards add up to no more than the whole.
+        shards = (0..<count).map { _ in ShardBox(KeyShard(table: KeyTable(cap: cap / count), terms: terms)) }
+    }
+
+    deinit { timer.cancel() }
+
+    /// The reading of the clock, short of the end of time: an instant there is never.
+    @inline(__always)
+    func present() -> Int64 { min(timeSource.now(), .max - 1) }
+
+    // MARK: - One key's bucket
+
+    /// Runs `body` on the bucket of `key` under its shard's lock, at `now` or the furthest reading of the shard.
+    @inline(__always)
+    func withBucket<Result>(_ key: Key, now: Int64, _ body: (inout GCRA, _ now: Int64) -> Result) -> Result {
+        let hash = UInt(bitPattern: key.hashValue)
+        let shard = shards[Int(truncatingIfNeeded: hash >> 40) & (shards.count - 1)]
+        let (result, _, _) = shard.state.withLock { state in Self.run(&state, key, hash, now, body) }
+        return result
+    }
+
+    private static func run<Result>(
+        _ state: inout KeyShard<Key>, _ key: Key, _ hash: UInt, _ reading: Int64,
+        _ body: (inout GCRA, _ now: Int64) -> Result
+    ) -> (Result, Key?, Key?) {
+        // A bucket that was full and forgotten must not be used up again at an earlier reading.
+        let now = max(reading, state.latest)
+        state.latest = now
+        let place = state.table.find(key, hash)
+        var bucket = state.terms
+        if let place { bucket.tat = state.table.tat(at: place) }
+        let before = bucket.tat
+        let result = body(&bucket, now)
+        guard bucket.tat != before else { return (result, nil, nil) }
+        let present = bucket.units(now)
+        if bucket.tat <= present {
+            return (result, place.flatMap { state.table.remove(at: $0) }, nil)
+        }
+        if let place {
+            state.table.set(bucket.tat, at: place)
+            return (result, nil, nil)
+        }
+        let token = UInt128(max(1, bucket.rate.unitsPerToken))
+        let victims = state.table.insert(
+            key, hash, bucket.tat, isFull: { $0 <= present },
+            missing: { UInt64(clamping: ($0 - present + token - 1) / token) })
+        return (result, victims.0, victims.1)
+    }
+
+    func tryAcquire(_ count: UInt64, debt: UInt64, for key: Key) -> RateDecision {
+        let now = present()
+        return withBucket(key, now: now) { bucket, furthest in
+            let decision = Self.judge(bucket, count, debt, furthest, now)
+            if decision.isAllowed { _ = bucket.take(count, at: furthest, now: furthest) }
+            return decision
+        }
+    }
+
+    func peek(_ count: UInt64, debt: UInt64, for key: Key) -> RateDecision {
+        let now = present()
+        return withBucket(key, now: now) { Self.judge($0, count, debt, $1, now) }
+    }
+
+    private static func judge(
+        _ bucket: GCRA, _ count: UInt64, _ debt: UInt64, _ furthest: Int64, _ now: Int64
+    ) -> RateDecision {
+        guard count <= LimiterCore<GCRA>.most(bucket.limit, debt) else {
+            return .exceedsLimit(Int(clamping: bucket.limit))
+        }
+        let instant = bucket.earliest(count, debt: debt, behind: 0, now: furthest)
+        return instant <= furthest ? .allowed : .denied(retryAfter: instant.wait(since: now))
+    }
+
+    struct Booking: Sendable {
+        let mark: GCRA.Mark
+        let due: Int64
+    }
+
+    /// Takes `count` tokens at the earliest instant, if that is not after `latest`.
+    func book(
+        _ count: UInt64, debt: UInt64, for key: Key, now: Int64, until latest: Int64
+    ) -> Result<Booking, RateLimitError> {
+        withBucket(key, now: now) { bucket, furthest in
+            guard count <= LimiterCore<GCRA>.most(bucket.limit, debt) else {
+                return .failure(.exceedsLimit(Int(clamping: bucket.limit)))
+            }
+            let due = bucket.earliest(count, debt: debt, behind: 0, now: furthest)
+            guard due <= furthest || (due <= latest && due < .max) else {
+                return .failure(.tooLate(retryAfter: due.wait(since: now)))
+            }
+            let mark = bucket.take(count, at: due, now: furthest)
+            return .success(Booking(mark: mark, due: due <= furthest ? now : due))
+        }
+    }
+
+    /// Gives a booking back if nothing was taken from its bucket since.
+    func giveBack(_ count: UInt64, _ booking: Booking, for key: Key) -> Int {
+        let now = present()
+        guard booking.due > now else { return 0 }
+        return withBucket(key, now: now) { bucket, furthest in
+            guard bucket.tat == booking.mark.end, booking.due > furthest else { return 0 }
+            return Int(clamping: bucket.giveBack(count, booking.mark, now: furthest))
+        }
+    }
+
+    // MARK: - The other verbs
+
+    func take(upTo most: UInt64, for key: Key) -> Int {
+        let now = present()
+        return withBucket(key, now: now) { bucket, now in
+            let count = min(most, UInt64(max(0, bucket.available(now: now))), bucket.limit)
+            if count > 0 { _ = bucket.take(count, at: now, now: now) }
+            return Int(count)
+        }
+    }
+
+    func refund(_ count: UInt64, for key: Key) {
+        let now = present()
+        withBucket(key, now: now) { $0.refund(count, now: $1) }
+    }
+
+    func penalize(_ count: UInt64, for key: Key) {
+        let now = present()
+        withBucket(key, now: now) { $0.penalize(count, now: $1) }
+    }
+
+    func reserve(_ count: UInt64, for key: Key, within longest: Duration?) throws(RateLimitError) -> RateReservation {
+        let now = present()
+        let latest = LimiterCore<GCRA>.latest(longest, now)
+        let booking = try book(count, debt: 0, for: key, now: now, until: latest).get()
+        return RateReservation(count: Int(count), instant: booking.due, madeAt: now, timeSource: timeSource) {
+            self.giveBack(count, booking, for: key)
+        }
+    }
+
+    func waitLimit(until deadline: some InstantProtocol<Duration>) -> WaitLimit {
+        guard let nanoseconds = timeSource.nanoseconds(of: deadline) else {
+            preconditionFailure("the deadline is no instant of the limiter's clock but a \(type(of: deadline))")
+        }
+        return .deadline(nanoseconds)
+    }
+
+    nonisolated(nonsending) func sleep(_ duration: Duration) async throws {
+        try await timeSource.sleep(until: timeSource.deadline(after: duration))
+    }
+
+    func snapshot(for key: Key) -> RateLimiterSnapshot {
+        let now = present()
+        let (available, limit) = withBucket(key, now: now) { ($0.available(now: $1), $0.limit) }
+        return queue.withLock { queue in
+            RateLimiterSnapshot(
+                available: available, limit: Int(clamping: limit), waiting: queue.waiting.count,
+                parked: queue.parked, granted: queue.granted, cancelled: queue.cancelled, timedOut: 0,
+                refused: queue.refused)
+        }
+    }
+
+    // MARK: - Waiting
+
+    @inline(never)
+    nonisolated(nonsending) func acquire(
+        _ count: UInt64, debt: UInt64, for key: Key, limit: WaitLimit
+    ) async throws(RateLimitError) {
+        let now = present()
+        let latest: Int64 =
+            switch limit {
+            case .none: .max
+            case .timeout(let duration): duration > .zero ? timeSource.deadline(after: duration) : now
+            case .deadline(let deadline): deadline
+            }
+        let hasPlace = queue.withLock { queue in
+            guard queue.places < maxWaiters else { return false }
+            queue.places += 1
+            return true
+        }
+        let booking: Booking
+        switch book(count, debt: debt, for: key, now: now, until: hasPlace ? latest : now) {
+        case .success(let success): booking = success
+        case .failure(let error):
+            refuse(hasPlace)
+            if !hasPlace, case .tooLate = error { throw .rejected(.full) }
+            throw error
+        }
+        guard booking.due > now else { return givePlaceBack(hasPlace) }
+        let waiter = register(due: booking.due, now: now)
+        await waiter.sleep(cancelling: self)
+        let verdict = waiter.verdict
+        waiter.deallocate(payload: layout)
+        guard verdict != .granted else { return }
+        _ = giveBack(count, booking, for: key)
+        throw .rejected(.cancelled)
+    }
+
+    private func refuse(_ hasPlace: Bool) {
+        queue.withLock { queue in
+            queue.refused += 1
+            if hasPlace { queue.places -= 1 }
+        }
+    }
+
+    private func givePlaceBack(_ hasPlace: Bool) {
+        if hasPlace { queue.withLock { $0.places -= 1 } }
+    }
+
+    private func register(due: Int64, now: Int64) -> WaiterRef {
+        let waiter = WaiterRef.allocate(payload: layout)
+        waiter.pointer.pointee.parkedAt = now
+        waiter.pointer.pointee.deadline = due
+        let request: TimerRequest? = queue.withLock { queue in
+            queue.parked += 1
+            queue.waiting.append(waiter)
+            return queue.deadlines.insert(waiter)
+        }
+        if let request { timer.arm(request, for: self) }
+        return waiter
+    }
+
+    private static func finish(_ waiter: WaiterRef, _ queue: inout KeyedQueue, _ verdict: Verdict) {
+        queue.waiting.remove(waiter)
+        queue.deadlines.remove(waiter)
+        queue.places -= 1
+        waiter.end(verdict)
+    }
+
+    func cancel(_ waiter: WaiterRef) {
+        let isOurs = queue.withLock { queue in
+            guard decide(waiter.pointer.pointee.list != 0) else { return false }
+            queue.cancelled += 1
+            Self.finish(waiter, &queue, .cancelled)
+            return true
+        }
+        if isOurs { waiter.wake() }
+    }
+
+    func timerRang(generation: UInt64) -> Int64? {
+        let now = present()
+        var wakes = WakeBatch()
+        let next = queue.withLock { queue in
+            while let waiter = queue.deadlines.due(at: now) {
+                queue.granted += 1
+                Self.finish(waiter, &queue, .granted)
+                wakes.append(waiter)
+            }
+            return queue.deadlines.rearm(generation: generation)
+        }
+        if !wakes.isEmpty { wakes.wakeAll() }
+        return next
+    }
+}
