@@ -95,14 +95,20 @@ struct PermitWord: @unchecked Sendable {
     func forget(_ count: Int) { core.takeUnretainedValue().forget(count) }
 
     /// The core whose word it is.
+    ///
+    /// Never written again; loaded as an atomic so that the model checker can stop a giver on its way here.
     var core: Unmanaged<SemaphoreCore> {
-        PlainAccess.read(coreAddress)
-        return coreAddress.assumingMemoryBound(to: Unmanaged<SemaphoreCore>.self).pointee
+        let bits = AtomicWord(at: coreAddress).loadRelaxed()
+        guard let pointer = UnsafeRawPointer(bitPattern: UInt(bits)) else {
+            preconditionFailure("a word without its core")
+        }
+        return .fromOpaque(pointer)
     }
 
-    /// Makes `core` the one whose word it is.
+    /// Makes `core` the one whose word it is; nobody else has the word yet.
     func setCore(_ core: SemaphoreCore) {
-        coreAddress.initializeMemory(as: Unmanaged<SemaphoreCore>.self, to: .passUnretained(core))
+        let pointer = Unmanaged.passUnretained(core).toOpaque()
+        AtomicWord(at: coreAddress).storeReleasing(UInt64(UInt(bitPattern: pointer)))
     }
 
     private var coreAddress: UnsafeMutableRawPointer { base + 8 }
