@@ -75,7 +75,10 @@ struct KeyTable<Key: Hashable & Sendable>: Sendable {
         let victims = makeRoom(isFull, missing)
         if (count + 1) * 4 > entries.count * 3 { grow() }
         count += 1
-        put(Entry(key: key, hash: hash, low: UInt64(truncatingIfNeeded: tat), high: UInt64(truncatingIfNeeded: tat >> 64)))
+        put(
+            Entry(
+                key: key, hash: hash, low: UInt64(truncatingIfNeeded: tat), high: UInt64(truncatingIfNeeded: tat >> 64))
+        )
         return victims
     }
 

@@ -94,7 +94,9 @@ extension KeyedRateLimiter {
         ///
         /// - Parameter duration: How long.
         /// - Throws: `CancellationError` when the task is cancelled first.
-        public nonisolated(nonsending) func sleep(for duration: Duration) async throws { try await core.sleep(duration) }
+        public nonisolated(nonsending) func sleep(for duration: Duration) async throws {
+            try await core.sleep(duration)
+        }
 
         /// The readings of this instant.
         ///
