@@ -92,6 +92,7 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
     }
 
     /// Takes `count` tokens if they are there, without the lock if nobody holds it and nobody waits.
+    @inline(__always)
     func tryAcquireFast(_ count: Int, debt: Int) -> RateDecision {
         switch attempt(checked(count), checkedDebt(debt)) {
         case .allowed:

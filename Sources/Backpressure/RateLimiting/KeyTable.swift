@@ -8,11 +8,12 @@
 //
 // ## Algorithm
 // A hash table with linear probing and deletion by shifting back (Knuth, The Art of Computer Programming, vol. 3,
-// 6.4, algorithm R), so that no tombstones gather. It doubles up to the size that its cap needs and stays there.
+// 6.4, algorithm R), so that no tombstones gather.
 //
-// A bucket that is full equals that of a key never seen, so its entry is dropped when it is met: a hand goes round the
-// table, two places with each new key. At the cap a new key takes the place of the one that is closest to full of the
-// 24 places before the hand: it is the one that forgets least, and a key that is used hard is not among them.
+// A bucket that is full equals that of a key never seen, so its entry may be dropped at any time. That is done when
+// room is needed: when the table is three quarters full it moves to another one, of twice the size only if what is not
+// full fills more than three eighths. At the cap a new key takes the place of the one that is closest to full of 24
+// places, over which a hand goes round the table: it forgets least, and a key that is used hard is not among them.
 //
 // ## Invariants
 // I1  count <= cap, and the table is never fuller than three quarters.
@@ -23,6 +24,8 @@
 struct KeyOperations: Sendable {
     let stride: Int
     let alignment: Int
+    /// Whether a key may be forgotten without being destroyed.
+    let isTrivial: Bool
     let isEqual: @Sendable (UnsafeRawPointer, UnsafeRawPointer) -> Bool
     let copy: @Sendable (_ to: UnsafeMutableRawPointer, _ from: UnsafeRawPointer) -> Void
     let move: @Sendable (_ to: UnsafeMutableRawPointer, _ from: UnsafeMutableRawPointer) -> Void
@@ -31,6 +34,7 @@ struct KeyOperations: Sendable {
     init<Key: Hashable & Sendable>(of type: Key.Type) {
         stride = MemoryLayout<Key>.stride
         alignment = MemoryLayout<Key>.alignment
+        isTrivial = _isPOD(Key.self)
         isEqual = { first, second in
             first.assumingMemoryBound(to: Key.self).pointee == second.assumingMemoryBound(to: Key.self).pointee
         }
@@ -48,13 +52,44 @@ struct KeyOperations: Sendable {
 
 /// Keys that lost their places: they are destroyed once the lock is released.
 struct DroppedKeys: @unchecked Sendable {
-    var memory: UnsafeMutableRawPointer?
-    var count = 0
+    private(set) var count = 0
+    private var entries: UnsafeMutablePointer<KeyTable.Entry>?
+    private var keys: UnsafeMutableRawPointer?
+    private var capacity = 0
+    private var single: UnsafeMutableRawPointer?
 
-    consuming func destroy(_ keys: KeyOperations) {
-        guard let memory else { return }
-        for index in 0..<count { keys.destroy(memory + index * keys.stride) }
-        memory.deallocate()
+    var isEmpty: Bool { entries == nil && single == nil }
+
+    /// An old table, with the keys in it that did not move on.
+    fileprivate mutating func add(
+        _ entries: UnsafeMutablePointer<KeyTable.Entry>, _ keys: UnsafeMutableRawPointer, capacity: Int, left: Int
+    ) {
+        assert(self.entries == nil, "a table moves at most once in an operation")
+        (self.entries, self.keys, self.capacity) = (entries, keys, capacity)
+        count += left
+    }
+
+    /// One key; it moves from `place`, unless there is nothing to destroy.
+    fileprivate mutating func add(_ place: UnsafeMutableRawPointer, _ operations: KeyOperations) {
+        count += 1
+        guard !operations.isTrivial else { return }
+        assert(single == nil, "one key is dropped at most in an operation")
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: operations.stride, alignment: operations.alignment)
+        operations.move(memory, place)
+        single = memory
+    }
+
+    consuming func destroy(_ operations: KeyOperations) {
+        if let single {
+            operations.destroy(single)
+            single.deallocate()
+        }
+        guard let entries, let keys else { return }
+        for place in 0..<capacity where entries[place].hash != 0 {
+            operations.destroy(keys + place * operations.stride)
+        }
+        entries.deallocate()
+        keys.deallocate()
     }
 }
 
@@ -141,8 +176,8 @@ struct KeyTable: ~Copyable, @unchecked Sendable {
         _ key: UnsafeRawPointer, _ hash: UInt, _ tat: UInt128, isFull: (UInt128) -> Bool,
         missing: (UInt128) -> UInt64, dropped: inout DroppedKeys
     ) {
-        makeRoom(isFull, missing, &dropped)
-        if (count + 1) * 4 > capacity * 3 { grow() }
+        if (count + 1) * 4 > capacity * 3 { moveOn(isFull, &dropped) }
+        if count >= cap { evict(isFull, missing, &dropped) }
         count += 1
         let place = freePlace(hash)
         entries[place].hash = hash
@@ -156,30 +191,30 @@ struct KeyTable: ~Copyable, @unchecked Sendable {
         return place
     }
 
-    private mutating func grow() {
+    /// Moves to a table with room, and leaves behind what is full.
+    private mutating func moveOn(_ isFull: (UInt128) -> Bool, _ dropped: inout DroppedKeys) {
         let old = (entries: entries, keys: keys, capacity: capacity)
-        capacity *= 2
+        var live = 0
+        for index in 0..<old.capacity where old.entries[index].hash != 0 && !isFull(old.entries[index].tat) {
+            live += 1
+        }
+        if live * 8 > capacity * 3 { capacity *= 2 }
         (entries, keys) = Self.allocate(capacity, operations)
         hand = 0
-        for index in 0..<old.capacity where old.entries[index].hash != 0 {
+        for index in 0..<old.capacity where old.entries[index].hash != 0 && !isFull(old.entries[index].tat) {
             let place = freePlace(old.entries[index].hash)
             entries[place] = old.entries[index]
             operations.move(key(place), old.keys + index * operations.stride)
+            old.entries[index].hash = 0
         }
-        old.entries.deallocate()
-        old.keys.deallocate()
+        dropped.add(old.entries, old.keys, capacity: old.capacity, left: count - live)
+        count = live
     }
 
-    private mutating func makeRoom(
+    /// Takes out the entry that is closest to full of those at the hand.
+    private mutating func evict(
         _ isFull: (UInt128) -> Bool, _ missing: (UInt128) -> UInt64, _ dropped: inout DroppedKeys
     ) {
-        guard count >= cap else {
-            for _ in 0..<2 {
-                hand = (hand + 1) & mask
-                if entries[hand].hash != 0, isFull(entries[hand].tat) { remove(at: hand, &dropped) }
-            }
-            return
-        }
         var best: (place: Int, tat: UInt128)?
         var seen = 0
         // The table is not empty, so the hand comes to an entry.
@@ -198,16 +233,7 @@ struct KeyTable: ~Copyable, @unchecked Sendable {
 
     /// Takes out an entry, and closes the gap.
     mutating func remove(at place: Int, _ dropped: inout DroppedKeys) {
-        let room = 2
-        if dropped.memory == nil {
-            dropped.memory = .allocate(byteCount: room * operations.stride, alignment: operations.alignment)
-        }
-        if dropped.count < room, let memory = dropped.memory {
-            operations.move(memory + dropped.count * operations.stride, key(place))
-            dropped.count += 1
-        } else {
-            operations.destroy(key(place))
-        }
+        dropped.add(key(place), operations)
         var gap = place
         var next = (gap + 1) & mask
         while entries[next].hash != 0 {

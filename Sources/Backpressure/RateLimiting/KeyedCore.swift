@@ -93,7 +93,7 @@ final class KeyedCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         let shard = shards[Int(truncatingIfNeeded: key.hash >> 40) & (shards.count - 1)]
         var dropped = DroppedKeys()
         let result = shard.state.withLock { state in Self.run(&state, key, now, &dropped, body) }
-        if dropped.memory != nil { dropped.destroy(operations) }
+        if !dropped.isEmpty { dropped.destroy(operations) }
         return result
     }
 

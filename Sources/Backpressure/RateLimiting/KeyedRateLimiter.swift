@@ -5,8 +5,8 @@
 
 /// A token bucket for each of many keys: tenants, addresses, users.
 ///
-/// A key that was never seen has a full bucket, and a bucket that is full again is forgotten, so only keys in use take
-/// memory. The number of keys has a hard cap.
+/// A key that was never seen has a full bucket, and a bucket that is full again is forgotten when its place is needed,
+/// so memory follows the keys in use. The number of keys has a hard cap.
 ///
 /// ```swift
 /// let limiter = KeyedRateLimiter<String>(rate: .perSecond(5), burst: 10, maxKeys: 100_000)
@@ -124,7 +124,7 @@ public final class KeyedRateLimiter<Key: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// Forgets the buckets that are full again; it also happens by itself, a little with each new key.
+    /// Forgets the buckets that are full again; it also happens by itself, when new keys need room.
     ///
     /// - Returns: How many keys were forgotten.
     @discardableResult
