@@ -69,7 +69,7 @@ enum OurKeyed {
     static let name = "KeyedRateLimiter"
 
     static func contender(keys: Int) -> Contender {
-        let limiter = KeyedRateLimiter<Int>(rate: .perSecond(1_000), burst: 1_000_000, maxKeys: keys)
+        let limiter = KeyedRateLimiter<Int>(rate: .perSecond(1_000), burst: 1_000_000, maxKeys: 2 * keys)
         return Contender(name, ours: true) { operations in
             var allowed = 0
             let demand = ZipfKeys.demand(for: keys)

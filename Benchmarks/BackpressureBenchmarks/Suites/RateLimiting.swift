@@ -38,7 +38,7 @@ enum RateLimiting {
                 }
             case denied:
                 if let ratio = result.ratioToFloor {
-                    gates.append(Gate("\(denied), x \(ClockAndExchange.name)", ratio, atMost: 1.5))
+                    gates.append(Gate("\(denied), x \(ClockAndExchange.name)", ratio, atMost: 2))
                 }
             case keyed:
                 let mutex = results.first { $0.name == keyed && $0.contender == RivalKeyed.mutexName }

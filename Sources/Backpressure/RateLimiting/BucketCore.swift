@@ -39,19 +39,16 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
     private static let generationMask: UInt64 = (1 << 15) - 1
 
     private let memory: ZeroedMemory
-    private let word: DoubleWord
-    private let unitsPerNanosecond: AtomicWord
-    private let unitsPerToken: AtomicWord
-    private let burst: AtomicWord
+
+    private var word: DoubleWord { DoubleWord(at: memory.start) }
+    private var unitsPerNanosecond: AtomicWord { AtomicWord(at: memory.start + 16) }
+    private var unitsPerToken: AtomicWord { AtomicWord(at: memory.start + 24) }
+    private var burst: AtomicWord { AtomicWord(at: memory.start + 32) }
 
     override init(
         schedule: GCRA, timeSource: TimeSource, maxWaiters: Int, observer: (@Sendable (RateEvent) -> Void)?
     ) {
         memory = ZeroedMemory(byteCount: 128, alignment: 128)
-        word = DoubleWord(at: memory.start)
-        unitsPerNanosecond = AtomicWord(at: memory.start + 16)
-        unitsPerToken = AtomicWord(at: memory.start + 24)
-        burst = AtomicWord(at: memory.start + 32)
         super.init(schedule: schedule, timeSource: timeSource, maxWaiters: maxWaiters, observer: observer)
         store(schedule, isOpen: true)
     }
@@ -95,6 +92,7 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
     }
 
     /// Takes `count` tokens if they are there, without the lock if nobody holds it and nobody waits.
+    @inline(__always)
     func tryAcquireFast(_ count: Int, debt: Int) -> RateDecision {
         switch attempt(checked(count), checkedDebt(debt)) {
         case .allowed:
@@ -117,21 +115,24 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
 
     @inline(__always)
     private func attempt(_ wanted: UInt64, _ overdraft: UInt64) -> Attempt {
+        let (word, burst) = (word, burst)
+        let (unitsPerNanosecond, unitsPerToken) = (unitsPerNanosecond, unitsPerToken)
         while true {
             let low = word.low.loadRelaxed()
             let high = word.high.loadAcquiring()
             guard decide(high & Self.gate == 0) else { return .locked }
             let perNanosecond = unitsPerNanosecond.loadAcquiring()
             let perToken = UInt128(unitsPerToken.loadAcquiring())
-            let limit = UInt128(burst.loadAcquiring()) &+ UInt128(overdraft)
+            // Both come from an Int, so the sum fits.
+            let limit = burst.loadAcquiring() &+ overdraft
             let now = present()
 
-            guard perToken != 0, UInt128(wanted) <= limit else { return .locked }
+            guard perToken != 0, wanted <= limit else { return .locked }
             // Below 2^127: 63 bits of nanoseconds or tokens, at most 64 of units.
             let present = UInt128(UInt64(max(now, 0))) &* UInt128(perNanosecond)
             let tat = UInt128(high & Self.tatMask) << 64 | UInt128(low)
             let after = max(tat, present) &+ UInt128(wanted) &* perToken
-            let allowed = present &+ limit &* perToken
+            let allowed = present &+ UInt128(limit) &* perToken
 
             if decide(after <= allowed), after <= GCRA.maximum {
                 let next = UInt64(truncatingIfNeeded: after >> 64) | high & ~Self.tatMask

@@ -22,9 +22,10 @@
 // The last booking always comes back whole, and lets the horizon retreat.
 
 struct GCRA: RateSchedule {
-    static let maximum: UInt128 = (1 << 112) - 1
+    /// Computed, because a stored one would be initialised lazily: a call on the hot path.
+    @inline(__always) static var maximum: UInt128 { (1 << 112) - 1 }
     /// The longest that a bucket may take to fill, in nanoseconds: 292 years.
-    static let longestFill = UInt128(Int64.max)
+    static var longestFill: UInt128 { UInt128(Int64.max) }
 
     /// When the bucket is full again, in units.
     var tat: UInt128 = 0

@@ -1,27 +1,105 @@
 // SPDX-License-Identifier: Apache-2.0
 // swift-backpressure
 
-// The buckets of many keys in one array: a key, its hash and 16 bytes of state each.
+// The buckets of many keys in two arrays: 24 bytes of hash and state each, and the keys beside them.
+//
+// It is not generic, so it is compiled once, here: generic code that its caller's module cannot specialise runs many
+// times slower. What knows the type of a key is in `KeyOperations`, and is called once a look-up, to compare.
 //
 // ## Algorithm
 // A hash table with linear probing and deletion by shifting back (Knuth, The Art of Computer Programming, vol. 3,
-// 6.4, algorithm R), so that no tombstones gather. It doubles up to the size that its cap needs and stays there.
+// 6.4, algorithm R), so that no tombstones gather.
 //
-// A bucket that is full equals that of a key never seen, so its entry is dropped whenever it is met: a hand goes round
-// the table, two places with each new key. At the cap a new key takes the place of the one that is closest to full of
-// the 24 places before the hand: it is the one that forgets least, and a key that is used hard is not among them.
+// A bucket that is full equals that of a key never seen, so its entry may be dropped at any time. That is done when
+// room is needed: when the table is three quarters full it moves to another one, of twice the size only if what is not
+// full fills more than three eighths. At the cap a new key takes the place of the one that is closest to full of 24
+// places, over which a hand goes round the table: it forgets least, and a key that is used hard is not among them.
 //
 // ## Invariants
 // I1  count <= cap, and the table is never fuller than three quarters.
 // I2  Between an entry's home and its place every place is taken.
+// I3  The key of a place is initialised exactly when its hash is not 0.
+
+/// What is done with keys in raw memory.
+struct KeyOperations: Sendable {
+    let stride: Int
+    let alignment: Int
+    /// Whether a key may be forgotten without being destroyed.
+    let isTrivial: Bool
+    let isEqual: @Sendable (UnsafeRawPointer, UnsafeRawPointer) -> Bool
+    let copy: @Sendable (_ to: UnsafeMutableRawPointer, _ from: UnsafeRawPointer) -> Void
+    let move: @Sendable (_ to: UnsafeMutableRawPointer, _ from: UnsafeMutableRawPointer) -> Void
+    let destroy: @Sendable (UnsafeMutableRawPointer) -> Void
+
+    init<Key: Hashable & Sendable>(of type: Key.Type) {
+        stride = MemoryLayout<Key>.stride
+        alignment = MemoryLayout<Key>.alignment
+        isTrivial = _isPOD(Key.self)
+        isEqual = { first, second in
+            first.assumingMemoryBound(to: Key.self).pointee == second.assumingMemoryBound(to: Key.self).pointee
+        }
+        copy = { target, source in
+            target.bindMemory(to: Key.self, capacity: 1)
+                .initialize(from: source.assumingMemoryBound(to: Key.self), count: 1)
+        }
+        move = { target, source in
+            target.bindMemory(to: Key.self, capacity: 1)
+                .moveInitialize(from: source.assumingMemoryBound(to: Key.self), count: 1)
+        }
+        destroy = { $0.assumingMemoryBound(to: Key.self).deinitialize(count: 1) }
+    }
+}
+
+/// Keys that lost their places: they are destroyed once the lock is released.
+struct DroppedKeys: @unchecked Sendable {
+    private(set) var count = 0
+    private var entries: UnsafeMutablePointer<KeyTable.Entry>?
+    private var keys: UnsafeMutableRawPointer?
+    private var capacity = 0
+    private var single: UnsafeMutableRawPointer?
+
+    var isEmpty: Bool { entries == nil && single == nil }
+
+    /// An old table, with the keys in it that did not move on.
+    fileprivate mutating func add(
+        _ entries: UnsafeMutablePointer<KeyTable.Entry>, _ keys: UnsafeMutableRawPointer, capacity: Int, left: Int
+    ) {
+        assert(self.entries == nil, "a table moves at most once in an operation")
+        (self.entries, self.keys, self.capacity) = (entries, keys, capacity)
+        count += left
+    }
+
+    /// One key; it moves from `place`, unless there is nothing to destroy.
+    fileprivate mutating func add(_ place: UnsafeMutableRawPointer, _ operations: KeyOperations) {
+        count += 1
+        guard !operations.isTrivial else { return }
+        assert(single == nil, "one key is dropped at most in an operation")
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: operations.stride, alignment: operations.alignment)
+        operations.move(memory, place)
+        single = memory
+    }
+
+    consuming func destroy(_ operations: KeyOperations) {
+        if let single {
+            operations.destroy(single)
+            single.deallocate()
+        }
+        guard let entries, let keys else { return }
+        for place in 0..<capacity where entries[place].hash != 0 {
+            operations.destroy(keys + place * operations.stride)
+        }
+        entries.deallocate()
+        keys.deallocate()
+    }
+}
 
 /// The entries of one shard; part of a state that a lock guards.
-struct KeyTable<Key: Hashable & Sendable>: Sendable {
-    struct Entry: Sendable {
-        let key: Key
-        let hash: UInt
-        var low: UInt64
-        var high: UInt64
+struct KeyTable: ~Copyable, @unchecked Sendable {
+    struct Entry {
+        /// 0 for a place that is free.
+        var hash: UInt = 0
+        var low: UInt64 = 0
+        var high: UInt64 = 0
 
         var tat: UInt128 {
             get { UInt128(high) << 64 | UInt128(low) }
@@ -29,125 +107,166 @@ struct KeyTable<Key: Hashable & Sendable>: Sendable {
         }
     }
 
-    private static var sample: Int { 24 }
+    private static let sample = 24
 
     let cap: Int
+    private let operations: KeyOperations
     private(set) var count = 0
     /// Keys that lost their place although their buckets were not full.
     private(set) var evicted: UInt64 = 0
     /// What was missing from their buckets, in whole tokens, rounded up.
     private(set) var forgiven: UInt64 = 0
-    private var entries: ContiguousArray<Entry?>
+    private var capacity = 8
+    private var entries: UnsafeMutablePointer<Entry>
+    private var keys: UnsafeMutableRawPointer
     private var hand = 0
 
-    init(cap: Int) {
+    init(cap: Int, _ operations: KeyOperations) {
         self.cap = cap
-        entries = ContiguousArray(repeating: nil, count: 8)
+        self.operations = operations
+        (entries, keys) = Self.allocate(8, operations)
     }
 
-    private var mask: Int { entries.count - 1 }
+    deinit {
+        for place in 0..<capacity where entries[place].hash != 0 {
+            operations.destroy(keys + place * operations.stride)
+        }
+        entries.deallocate()
+        keys.deallocate()
+    }
 
-    /// Bytes of the table's memory for its entries.
-    var byteCount: Int { entries.count * MemoryLayout<Entry?>.stride }
+    private static func allocate(
+        _ capacity: Int, _ operations: KeyOperations
+    ) -> (UnsafeMutablePointer<Entry>, UnsafeMutableRawPointer) {
+        let entries = UnsafeMutablePointer<Entry>.allocate(capacity: capacity)
+        entries.initialize(repeating: Entry(), count: capacity)
+        let keys = UnsafeMutableRawPointer.allocate(
+            byteCount: capacity * operations.stride, alignment: operations.alignment)
+        return (entries, keys)
+    }
+
+    private var mask: Int { capacity - 1 }
+
+    /// Bytes of the table's memory.
+    var byteCount: Int { capacity * (MemoryLayout<Entry>.stride + operations.stride) }
 
     private func home(_ hash: UInt) -> Int { Int(truncatingIfNeeded: hash) & mask }
 
+    private func key(_ place: Int) -> UnsafeMutableRawPointer { keys + place * operations.stride }
+
+    /// A hash that is not 0.
+    static func hash(_ value: Int) -> UInt { UInt(bitPattern: value) | 1 << 63 }
+
     /// The place of `key`.
-    func find(_ key: Key, _ hash: UInt) -> Int? {
+    func find(_ key: UnsafeRawPointer, _ hash: UInt) -> Int? {
         var place = home(hash)
-        while let entry = entries[place] {
-            if entry.hash == hash, entry.key == key { return place }
+        while entries[place].hash != 0 {
+            if entries[place].hash == hash, operations.isEqual(self.key(place), key) { return place }
             place = (place + 1) & mask
         }
         return nil
     }
 
-    func tat(at place: Int) -> UInt128 { entries[place]?.tat ?? 0 }
+    func tat(at place: Int) -> UInt128 { entries[place].tat }
 
-    mutating func set(_ tat: UInt128, at place: Int) { entries[place]?.tat = tat }
+    mutating func set(_ tat: UInt128, at place: Int) { entries[place].tat = tat }
 
-    /// Adds a key that is not there.
-    ///
-    /// - Returns: The keys that made room, to be destroyed once the lock is released.
+    /// Adds a copy of a key that is not there.
     mutating func insert(
-        _ key: Key, _ hash: UInt, _ tat: UInt128, isFull: (UInt128) -> Bool, missing: (UInt128) -> UInt64
-    ) -> (Key?, Key?) {
-        let victims = makeRoom(isFull, missing)
-        if (count + 1) * 4 > entries.count * 3 { grow() }
+        _ key: UnsafeRawPointer, _ hash: UInt, _ tat: UInt128, isFull: (UInt128) -> Bool,
+        missing: (UInt128) -> UInt64, dropped: inout DroppedKeys
+    ) {
+        if (count + 1) * 4 > capacity * 3 { moveOn(isFull, &dropped) }
+        if count >= cap { evict(isFull, missing, &dropped) }
         count += 1
-        put(Entry(key: key, hash: hash, low: UInt64(truncatingIfNeeded: tat), high: UInt64(truncatingIfNeeded: tat >> 64)))
-        return victims
+        let place = freePlace(hash)
+        entries[place].hash = hash
+        entries[place].tat = tat
+        operations.copy(self.key(place), key)
     }
 
-    private mutating func put(_ entry: Entry) {
-        var place = home(entry.hash)
-        while entries[place] != nil { place = (place + 1) & mask }
-        entries[place] = entry
+    private func freePlace(_ hash: UInt) -> Int {
+        var place = home(hash)
+        while entries[place].hash != 0 { place = (place + 1) & mask }
+        return place
     }
 
-    private mutating func grow() {
-        let old = entries
-        entries = ContiguousArray(repeating: nil, count: old.count * 2)
+    /// Moves to a table with room, and leaves behind what is full.
+    private mutating func moveOn(_ isFull: (UInt128) -> Bool, _ dropped: inout DroppedKeys) {
+        let old = (entries: entries, keys: keys, capacity: capacity)
+        var live = 0
+        for index in 0..<old.capacity where old.entries[index].hash != 0 && !isFull(old.entries[index].tat) {
+            live += 1
+        }
+        if live * 8 > capacity * 3 { capacity *= 2 }
+        (entries, keys) = Self.allocate(capacity, operations)
         hand = 0
-        for entry in old { if let entry { put(entry) } }
+        for index in 0..<old.capacity where old.entries[index].hash != 0 && !isFull(old.entries[index].tat) {
+            let place = freePlace(old.entries[index].hash)
+            entries[place] = old.entries[index]
+            operations.move(key(place), old.keys + index * operations.stride)
+            old.entries[index].hash = 0
+        }
+        dropped.add(old.entries, old.keys, capacity: old.capacity, left: count - live)
+        count = live
     }
 
-    private mutating func makeRoom(_ isFull: (UInt128) -> Bool, _ missing: (UInt128) -> UInt64) -> (Key?, Key?) {
-        guard count >= cap else { return (sweep(isFull), sweep(isFull)) }
+    /// Takes out the entry that is closest to full of those at the hand.
+    private mutating func evict(
+        _ isFull: (UInt128) -> Bool, _ missing: (UInt128) -> UInt64, _ dropped: inout DroppedKeys
+    ) {
         var best: (place: Int, tat: UInt128)?
         var seen = 0
-        // At the cap more than a third of the places are taken, or there are few places: the hand finds some.
+        // The table is not empty, so the hand comes to an entry.
         while seen < Self.sample || best == nil {
             hand = (hand + 1) & mask
             seen += 1
-            guard let entry = entries[hand] else { continue }
-            if isFull(entry.tat) { return (remove(at: hand), nil) }
-            if entry.tat < best?.tat ?? .max { best = (hand, entry.tat) }
+            guard entries[hand].hash != 0 else { continue }
+            if isFull(entries[hand].tat) { return remove(at: hand, &dropped) }
+            if entries[hand].tat < best?.tat ?? .max { best = (hand, entries[hand].tat) }
         }
-        guard let best else { return (nil, nil) }
+        guard let best else { return }
         evicted += 1
         forgiven += missing(best.tat)
-        return (remove(at: best.place), nil)
-    }
-
-    /// Moves the hand on, and drops what is full there.
-    private mutating func sweep(_ isFull: (UInt128) -> Bool) -> Key? {
-        hand = (hand + 1) & mask
-        guard let entry = entries[hand], isFull(entry.tat) else { return nil }
-        return remove(at: hand)
+        remove(at: best.place, &dropped)
     }
 
     /// Takes out an entry, and closes the gap.
-    mutating func remove(at place: Int) -> Key? {
-        let key = entries[place]?.key
+    mutating func remove(at place: Int, _ dropped: inout DroppedKeys) {
+        dropped.add(key(place), operations)
         var gap = place
         var next = (gap + 1) & mask
-        while let entry = entries[next] {
+        while entries[next].hash != 0 {
             // An entry may go back to the gap if its home is not between the two.
-            if (next - home(entry.hash)) & mask >= (next - gap) & mask {
-                entries[gap] = entry
+            if (next - home(entries[next].hash)) & mask >= (next - gap) & mask {
+                entries[gap] = entries[next]
+                operations.move(key(gap), key(next))
                 gap = next
             }
             next = (next + 1) & mask
         }
-        entries[gap] = nil
+        entries[gap].hash = 0
         count -= 1
-        return key
     }
 
     /// Changes the state of every entry.
     mutating func updateAll(_ body: (UInt128) -> UInt128) {
-        for place in entries.indices { if let entry = entries[place] { entries[place]?.tat = body(entry.tat) } }
+        for place in 0..<capacity where entries[place].hash != 0 { entries[place].tat = body(entries[place].tat) }
     }
 
-    mutating func dropFull(_ isFull: (UInt128) -> Bool) -> [Key] {
-        var dropped: [Key] = []
-        for place in entries.indices {
-            // Closing the gap may bring another one here.
-            while let entry = entries[place], isFull(entry.tat) {
-                if let key = remove(at: place) { dropped.append(key) }
+    /// Drops one entry that is full, at `place` or behind it.
+    ///
+    /// - Returns: Where to go on, or nil at the end of the table.
+    mutating func dropFull(from place: Int, _ isFull: (UInt128) -> Bool, _ dropped: inout DroppedKeys) -> Int? {
+        var place = place
+        while place < capacity {
+            // Closing the gap may bring another one here, so the same place is looked at again.
+            if entries[place].hash != 0, isFull(entries[place].tat) {
+                remove(at: place, &dropped)
+                return place
             }
+            place += 1
         }
-        return dropped
+        return nil
     }
 }

@@ -12,11 +12,30 @@
 // A shard's and the queue's are never held together. Hashing happens before the lock. Comparing keys happens under it:
 // `==` of a key must not use the limiter. Keys that are dropped are destroyed after it.
 
-struct KeyShard<Key: Hashable & Sendable>: Sendable {
-    var table: KeyTable<Key>
+struct KeyShard: ~Copyable, Sendable {
+    var table: KeyTable
     var terms: GCRA
     /// The furthest reading of the clock.
     var latest = Int64.min
+
+    init(table: consuming KeyTable, terms: GCRA) {
+        self.table = table
+        self.terms = terms
+    }
+}
+
+/// A key in its caller's hands, and its hash.
+@usableFromInline
+struct KeyReference {
+    let hash: UInt
+    let key: UnsafeRawPointer
+
+    /// Hashes the key, which is code of a user, before any lock is taken.
+    @usableFromInline
+    init(_ key: UnsafeRawPointer, hashValue: Int) {
+        self.key = key
+        hash = KeyTable.hash(hashValue)
+    }
 }
 
 struct KeyedQueue: ~Copyable, @unchecked Sendable {
@@ -30,25 +49,32 @@ struct KeyedQueue: ~Copyable, @unchecked Sendable {
     var refused: UInt64 = 0
 }
 
-final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @unchecked Sendable {
-    final class ShardBox: Sendable {
-        let state: LockedState<KeyShard<Key>>
+@usableFromInline
+final class KeyedCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
+    final class Shard: Sendable {
+        let state: LockedState<KeyShard>
 
-        init(_ shard: KeyShard<Key>) { state = LockedState(shard) }
+        init(_ shard: consuming KeyShard) { state = LockedState(shard) }
     }
 
     let timeSource: TimeSource
     let timer = DeadlineTimer()
     let queue = LockedState(KeyedQueue())
-    let shards: [ShardBox]
+    let shards: [Shard]
     let maxWaiters: Int
+    let operations: KeyOperations
     private let layout = SlotLayout(of: Int.self)
 
-    init(terms: GCRA, cap: Int, shards count: Int, maxWaiters: Int, timeSource: TimeSource) {
+    init(
+        terms: GCRA, cap: Int, shards count: Int, maxWaiters: Int, timeSource: TimeSource, operations: KeyOperations
+    ) {
         self.timeSource = timeSource
         self.maxWaiters = maxWaiters
+        self.operations = operations
         // The caps of the shards add up to no more than the whole.
-        shards = (0..<count).map { _ in ShardBox(KeyShard(table: KeyTable(cap: cap / count), terms: terms)) }
+        shards = (0..<count).map { _ in
+            Shard(KeyShard(table: KeyTable(cap: cap / count, operations), terms: terms))
+        }
     }
 
     deinit { timer.cancel() }
@@ -61,42 +87,46 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
 
     /// Runs `body` on the bucket of `key` under its shard's lock, at `now` or the furthest reading of the shard.
     @inline(__always)
-    func withBucket<Result>(_ key: Key, now: Int64, _ body: (inout GCRA, _ now: Int64) -> Result) -> Result {
-        let hash = UInt(bitPattern: key.hashValue)
-        let shard = shards[Int(truncatingIfNeeded: hash >> 40) & (shards.count - 1)]
-        let (result, _, _) = shard.state.withLock { state in Self.run(&state, key, hash, now, body) }
+    func withBucket<Result>(
+        _ key: KeyReference, now: Int64, _ body: (inout GCRA, _ now: Int64) -> Result
+    ) -> Result {
+        let shard = shards[Int(truncatingIfNeeded: key.hash >> 40) & (shards.count - 1)]
+        var dropped = DroppedKeys()
+        let result = shard.state.withLock { state in Self.run(&state, key, now, &dropped, body) }
+        if !dropped.isEmpty { dropped.destroy(operations) }
         return result
     }
 
+    @inline(__always)
     private static func run<Result>(
-        _ state: inout KeyShard<Key>, _ key: Key, _ hash: UInt, _ reading: Int64,
+        _ state: inout KeyShard, _ key: KeyReference, _ reading: Int64, _ dropped: inout DroppedKeys,
         _ body: (inout GCRA, _ now: Int64) -> Result
-    ) -> (Result, Key?, Key?) {
+    ) -> Result {
         // A bucket that was full and forgotten must not be used up again at an earlier reading.
         let now = max(reading, state.latest)
         state.latest = now
-        let place = state.table.find(key, hash)
+        let place = state.table.find(key.key, key.hash)
         var bucket = state.terms
         if let place { bucket.tat = state.table.tat(at: place) }
         let before = bucket.tat
         let result = body(&bucket, now)
-        guard bucket.tat != before else { return (result, nil, nil) }
+        guard bucket.tat != before else { return result }
         let present = bucket.units(now)
         if bucket.tat <= present {
-            return (result, place.flatMap { state.table.remove(at: $0) }, nil)
-        }
-        if let place {
+            if let place { state.table.remove(at: place, &dropped) }
+        } else if let place {
             state.table.set(bucket.tat, at: place)
-            return (result, nil, nil)
+        } else {
+            let token = UInt128(max(1, bucket.rate.unitsPerToken))
+            state.table.insert(
+                key.key, key.hash, bucket.tat, isFull: { $0 <= present },
+                missing: { UInt64(clamping: ($0 - present + token - 1) / token) }, dropped: &dropped)
         }
-        let token = UInt128(max(1, bucket.rate.unitsPerToken))
-        let victims = state.table.insert(
-            key, hash, bucket.tat, isFull: { $0 <= present },
-            missing: { UInt64(clamping: ($0 - present + token - 1) / token) })
-        return (result, victims.0, victims.1)
+        return result
     }
 
-    func tryAcquire(_ count: UInt64, debt: UInt64, for key: Key) -> RateDecision {
+    @usableFromInline
+    func tryAcquire(_ count: UInt64, debt: UInt64, for key: KeyReference) -> RateDecision {
         let now = present()
         return withBucket(key, now: now) { bucket, furthest in
             let decision = Self.judge(bucket, count, debt, furthest, now)
@@ -105,7 +135,7 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
         }
     }
 
-    func peek(_ count: UInt64, debt: UInt64, for key: Key) -> RateDecision {
+    func peek(_ count: UInt64, debt: UInt64, for key: KeyReference) -> RateDecision {
         let now = present()
         return withBucket(key, now: now) { Self.judge($0, count, debt, $1, now) }
     }
@@ -127,7 +157,7 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
 
     /// Takes `count` tokens at the earliest instant, if that is not after `latest`.
     func book(
-        _ count: UInt64, debt: UInt64, for key: Key, now: Int64, until latest: Int64
+        _ count: UInt64, debt: UInt64, for key: KeyReference, now: Int64, until latest: Int64
     ) -> Result<Booking, RateLimitError> {
         withBucket(key, now: now) { bucket, furthest in
             guard count <= LimiterCore<GCRA>.most(bucket.limit, debt) else {
@@ -143,7 +173,7 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
     }
 
     /// Gives a booking back if nothing was taken from its bucket since.
-    func giveBack(_ count: UInt64, _ booking: Booking, for key: Key) -> Int {
+    func giveBack(_ count: UInt64, _ booking: Booking, for key: KeyReference) -> Int {
         let now = present()
         guard booking.due > now else { return 0 }
         return withBucket(key, now: now) { bucket, furthest in
@@ -154,7 +184,7 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
 
     // MARK: - The other verbs
 
-    func take(upTo most: UInt64, for key: Key) -> Int {
+    func take(upTo most: UInt64, for key: KeyReference) -> Int {
         let now = present()
         return withBucket(key, now: now) { bucket, now in
             let count = min(most, UInt64(max(0, bucket.available(now: now))), bucket.limit)
@@ -163,23 +193,14 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
         }
     }
 
-    func refund(_ count: UInt64, for key: Key) {
+    func refund(_ count: UInt64, for key: KeyReference) {
         let now = present()
         withBucket(key, now: now) { $0.refund(count, now: $1) }
     }
 
-    func penalize(_ count: UInt64, for key: Key) {
+    func penalize(_ count: UInt64, for key: KeyReference) {
         let now = present()
         withBucket(key, now: now) { $0.penalize(count, now: $1) }
-    }
-
-    func reserve(_ count: UInt64, for key: Key, within longest: Duration?) throws(RateLimitError) -> RateReservation {
-        let now = present()
-        let latest = LimiterCore<GCRA>.latest(longest, now)
-        let booking = try book(count, debt: 0, for: key, now: now, until: latest).get()
-        return RateReservation(count: Int(count), instant: booking.due, madeAt: now, timeSource: timeSource) {
-            self.giveBack(count, booking, for: key)
-        }
     }
 
     func waitLimit(until deadline: some InstantProtocol<Duration>) -> WaitLimit {
@@ -193,7 +214,7 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
         try await timeSource.sleep(until: timeSource.deadline(after: duration))
     }
 
-    func snapshot(for key: Key) -> RateLimiterSnapshot {
+    func snapshot(for key: KeyReference) -> RateLimiterSnapshot {
         let now = present()
         let (available, limit) = withBucket(key, now: now) { ($0.available(now: $1), $0.limit) }
         return queue.withLock { queue in
@@ -206,38 +227,50 @@ final class KeyedCore<Key: Hashable & Sendable>: WaitCanceller, DeadlineOwner, @
 
     // MARK: - Waiting
 
-    @inline(never)
-    nonisolated(nonsending) func acquire(
-        _ count: UInt64, debt: UInt64, for key: Key, limit: WaitLimit
-    ) async throws(RateLimitError) {
+    /// What a request that may wait came to at once.
+    enum Entry: Sendable {
+        case taken
+        case failed(RateLimitError)
+        case registered(WaiterRef, Booking)
+    }
+
+    func latest(_ limit: WaitLimit, now: Int64) -> Int64 {
+        switch limit {
+        case .none: .max
+        case .timeout(let duration): duration > .zero ? timeSource.deadline(after: duration) : now
+        case .deadline(let deadline): deadline
+        }
+    }
+
+    /// Takes or books the tokens; in the second case a waiter is registered for their instant.
+    func enter(_ count: UInt64, debt: UInt64, for key: KeyReference, limit: WaitLimit) -> Entry {
         let now = present()
-        let latest: Int64 =
-            switch limit {
-            case .none: .max
-            case .timeout(let duration): duration > .zero ? timeSource.deadline(after: duration) : now
-            case .deadline(let deadline): deadline
-            }
         let hasPlace = queue.withLock { queue in
             guard queue.places < maxWaiters else { return false }
             queue.places += 1
             return true
         }
-        let booking: Booking
-        switch book(count, debt: debt, for: key, now: now, until: hasPlace ? latest : now) {
-        case .success(let success): booking = success
+        switch book(count, debt: debt, for: key, now: now, until: hasPlace ? latest(limit, now: now) : now) {
         case .failure(let error):
             refuse(hasPlace)
-            if !hasPlace, case .tooLate = error { throw .rejected(.full) }
-            throw error
+            if !hasPlace, case .tooLate = error { return .failed(.rejected(.full)) }
+            return .failed(error)
+        case .success(let booking):
+            guard booking.due > now else {
+                givePlaceBack(hasPlace)
+                return .taken
+            }
+            return .registered(register(due: booking.due, now: now), booking)
         }
-        guard booking.due > now else { return givePlaceBack(hasPlace) }
-        let waiter = register(due: booking.due, now: now)
+    }
+
+    /// Suspends the task until its tokens are there; false when it was cancelled first.
+    @inline(never)
+    nonisolated(nonsending) func wait(_ waiter: WaiterRef) async -> Bool {
         await waiter.sleep(cancelling: self)
         let verdict = waiter.verdict
         waiter.deallocate(payload: layout)
-        guard verdict != .granted else { return }
-        _ = giveBack(count, booking, for: key)
-        throw .rejected(.cancelled)
+        return verdict == .granted
     }
 
     private func refuse(_ hasPlace: Bool) {

@@ -8,9 +8,28 @@ extension KeyedRateLimiter {
     ///
     /// It takes a place only while its bucket is not full, and keeps the whole limiter alive.
     public struct Limiter: RateLimiter {
-        let core: KeyedCore<Key>
+        let core: KeyedCore
         /// The key.
         public let key: Key
+
+        private nonisolated(nonsending) func acquire(
+            _ count: UInt64, _ debt: UInt64, _ limit: WaitLimit
+        ) async throws(RateLimitError) {
+            switch withKey({ core.enter(count, debt: debt, for: $0, limit: limit) }) {
+            case .taken: return
+            case .failed(let error): throw error
+            case .registered(let waiter, let booking):
+                if await core.wait(waiter) { return }
+                _ = withKey { core.giveBack(count, booking, for: $0) }
+                throw .rejected(.cancelled)
+            }
+        }
+
+        /// Runs `body` with a reference to the key.
+        private func withKey<Result>(_ body: (KeyReference) -> Result) -> Result {
+            let hashValue = key.hashValue
+            return withUnsafePointer(to: key) { body(KeyReference($0, hashValue: hashValue)) }
+        }
 
         private func checked(_ count: Int) -> UInt64 {
             precondition(count >= 1, "a request for \(count) tokens: it takes at least 1")
@@ -29,15 +48,15 @@ extension KeyedRateLimiter {
         ///   - debt: By how many tokens the limiter may be overdrawn after it; at least 0.
         /// - Returns: Whether the tokens were taken, and if not, when they could be.
         public func tryAcquire(_ count: Int, allowingDebt debt: Int) -> RateDecision {
-            core.tryAcquire(checked(count), debt: checkedDebt(debt), for: key)
+            withKey { core.tryAcquire(checked(count), debt: checkedDebt(debt), for: $0) }
         }
 
         /// Takes as many tokens as there are now, up to `count`.
-        public func tryAcquire(upTo count: Int) -> Int { core.take(upTo: checked(count), for: key) }
+        public func tryAcquire(upTo count: Int) -> Int { withKey { core.take(upTo: checked(count), for: $0) } }
 
         /// What ``tryAcquire(_:allowingDebt:)`` would answer now; it takes nothing.
         public func peek(_ count: Int, allowingDebt debt: Int) -> RateDecision {
-            core.peek(checked(count), debt: checkedDebt(debt), for: key)
+            withKey { core.peek(checked(count), debt: checkedDebt(debt), for: $0) }
         }
 
         /// Books `count` tokens for the earliest instant at which they are there, behind everybody who waits.
@@ -48,7 +67,14 @@ extension KeyedRateLimiter {
         /// - Returns: The booking, whose instant is promised.
         /// - Throws: ``RateLimitError/exceedsLimit(_:)`` or ``RateLimitError/tooLate(retryAfter:)``; nothing is booked.
         public func reserve(_ count: Int, within longest: Duration?) throws(RateLimitError) -> RateReservation {
-            try core.reserve(checked(count), for: key, within: longest)
+            let (count, now) = (checked(count), core.present())
+            let latest = LimiterCore<GCRA>.latest(longest, now)
+            let booking = try withKey { core.book(count, debt: 0, for: $0, now: now, until: latest) }.get()
+            return RateReservation(
+                count: Int(count), instant: booking.due, madeAt: now, timeSource: core.timeSource
+            ) {
+                withKey { core.giveBack(count, booking, for: $0) }
+            }
         }
 
         /// Takes `count` tokens, waiting for them in order.
@@ -61,8 +87,7 @@ extension KeyedRateLimiter {
         public nonisolated(nonsending) func acquire(
             _ count: Int, allowingDebt debt: Int, timeout: Duration?
         ) async throws(RateLimitError) {
-            try await core.acquire(
-                checked(count), debt: checkedDebt(debt), for: key, limit: timeout.map { .timeout($0) } ?? .none)
+            try await acquire(checked(count), checkedDebt(debt), timeout.map { .timeout($0) } ?? .none)
         }
 
         /// Takes `count` tokens, waiting for them in order, no longer than until `deadline`.
@@ -76,29 +101,30 @@ extension KeyedRateLimiter {
         public nonisolated(nonsending) func acquire(
             _ count: Int, allowingDebt debt: Int, deadline: some InstantProtocol<Duration>
         ) async throws(RateLimitError) {
-            try await core.acquire(
-                checked(count), debt: checkedDebt(debt), for: key, limit: core.waitLimit(until: deadline))
+            try await acquire(checked(count), checkedDebt(debt), core.waitLimit(until: deadline))
         }
 
         /// Gives `count` tokens back that were taken and not used; a full limiter stays full.
-        public func refund(_ count: Int) { core.refund(checked(count), for: key) }
+        public func refund(_ count: Int) { withKey { core.refund(checked(count), for: $0) } }
 
         /// Takes `count` tokens whether they are there or not.
-        public func penalize(_ count: Int) { core.penalize(checked(count), for: key) }
+        public func penalize(_ count: Int) { withKey { core.penalize(checked(count), for: $0) } }
 
         /// Takes all tokens that are there, and says how many there were.
         @discardableResult
-        public func drain() -> Int { core.take(upTo: .max, for: key) }
+        public func drain() -> Int { withKey { core.take(upTo: .max, for: $0) } }
 
         /// Suspends the calling task for `duration` on the limiter's clock.
         ///
         /// - Parameter duration: How long.
         /// - Throws: `CancellationError` when the task is cancelled first.
-        public nonisolated(nonsending) func sleep(for duration: Duration) async throws { try await core.sleep(duration) }
+        public nonisolated(nonsending) func sleep(for duration: Duration) async throws {
+            try await core.sleep(duration)
+        }
 
         /// The readings of this instant.
         ///
         /// - Returns: The key's tokens; waiting tasks and counts are those of all keys.
-        public func snapshot() -> RateLimiterSnapshot { core.snapshot(for: key) }
+        public func snapshot() -> RateLimiterSnapshot { withKey { core.snapshot(for: $0) } }
     }
 }

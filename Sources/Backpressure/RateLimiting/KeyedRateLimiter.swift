@@ -5,8 +5,8 @@
 
 /// A token bucket for each of many keys: tenants, addresses, users.
 ///
-/// A key that was never seen has a full bucket, and a bucket that is full again is forgotten, so only keys in use take
-/// memory. The number of keys has a hard cap.
+/// A key that was never seen has a full bucket, and a bucket that is full again is forgotten when its place is needed,
+/// so memory follows the keys in use. The number of keys has a hard cap.
 ///
 /// ```swift
 /// let limiter = KeyedRateLimiter<String>(rate: .perSecond(5), burst: 10, maxKeys: 100_000)
@@ -28,7 +28,7 @@
 /// - **Cost**: hashing the key and one lock, of one of `shards`; no allocation for a key that has its place. The key,
 ///   its hash and 16 bytes each take their place in a table that is at least three eighths full at the cap.
 public final class KeyedRateLimiter<Key: Hashable & Sendable>: Sendable {
-    let core: KeyedCore<Key>
+    @usableFromInline let core: KeyedCore
     /// How many keys may have a place.
     public let maxKeys: Int
 
@@ -59,7 +59,7 @@ public final class KeyedRateLimiter<Key: Hashable & Sendable>: Sendable {
         self.maxKeys = maxKeys
         core = KeyedCore(
             terms: GCRA(rate: rate, burst: burst, now: timeSource.now()), cap: maxKeys, shards: shards,
-            maxWaiters: maxWaiters, timeSource: timeSource)
+            maxWaiters: maxWaiters, timeSource: timeSource, operations: KeyOperations(of: Key.self))
     }
 
     /// Takes `count` tokens of the key's bucket now, or none.
@@ -68,9 +68,14 @@ public final class KeyedRateLimiter<Key: Hashable & Sendable>: Sendable {
     ///   - count: The tokens; at least 1.
     ///   - key: The key.
     /// - Returns: Whether the tokens were taken, and if not, when they could be.
+    @inlinable
     public func tryAcquire(_ count: Int = 1, for key: Key) -> RateDecision {
         precondition(count >= 1, "a request for \(count) tokens: it takes at least 1")
-        return core.tryAcquire(UInt64(count), debt: 0, for: key)
+        let hashValue = key.hashValue
+        return withUnsafePointer(to: key) { pointer in
+            core.tryAcquire(
+                UInt64(truncatingIfNeeded: count), debt: 0, for: KeyReference(pointer, hashValue: hashValue))
+        }
     }
 
     /// Takes `count` tokens of the key's bucket, waiting for them in order.
@@ -119,7 +124,7 @@ public final class KeyedRateLimiter<Key: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// Forgets the buckets that are full again; it also happens by itself, a little with each new key.
+    /// Forgets the buckets that are full again; it also happens by itself, when new keys need room.
     ///
     /// - Returns: How many keys were forgotten.
     @discardableResult
@@ -127,12 +132,18 @@ public final class KeyedRateLimiter<Key: Hashable & Sendable>: Sendable {
         let reading = core.present()
         var count = 0
         for shard in core.shards {
-            let dropped = shard.state.withLock { state in
-                state.latest = max(reading, state.latest)
-                let present = state.terms.units(state.latest)
-                return state.table.dropFull { $0 <= present }
+            // One at a time: keys are destroyed outside the lock, and nobody is kept from it for long.
+            var place: Int? = 0
+            while let start = place {
+                var dropped = DroppedKeys()
+                place = shard.state.withLock { state in
+                    state.latest = max(reading, state.latest)
+                    let present = state.terms.units(state.latest)
+                    return state.table.dropFull(from: start, { $0 <= present }, &dropped)
+                }
+                count += dropped.count
+                dropped.destroy(core.operations)
             }
-            count += dropped.count
         }
         return count
     }

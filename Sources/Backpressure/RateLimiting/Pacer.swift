@@ -87,7 +87,9 @@ public final class Pacer: RateLimiter {
     public func tryAcquire(upTo count: Int) -> Int { core.take(upTo: count) }
 
     /// What ``tryAcquire(_:allowingDebt:)`` would answer now; it takes nothing.
-    public func peek(_ count: Int, allowingDebt debt: Int) -> RateDecision { core.peek(count, debt: Self.overdraft(count, debt)) }
+    public func peek(_ count: Int, allowingDebt debt: Int) -> RateDecision {
+        core.peek(count, debt: Self.overdraft(count, debt))
+    }
 
     /// Books `count` tokens for the earliest instant at which they are there, behind everybody who waits.
     ///

@@ -38,14 +38,14 @@
         case cancelReservation
         /// Cancels the wait of that thread, if it waits by now.
         case cancel(Int)
-        /// Waits until that thread waits, and cancels it.
-        case cancelSurely(Int)
         case refund(Int)
         case penalize(Int)
         case setBurst(Int)
         /// Moves the clock on by so many nanoseconds.
         case tick(UInt64)
-        /// Moves the clock on until nobody can still wait, and rings the timer.
+        /// Waits until that thread waits or is done.
+        case await(Int)
+        /// Moves the clock on and rings the timer, once for each that may wait.
         case timerRings
     }
 
@@ -72,7 +72,8 @@
             self.start = start
             bucket = TokenBucket(rate: rate, burst: burst, initialTokens: tokens, clock: ModelClock(word: memory))
             memory.storeBytes(of: start, as: UInt64.self)
-            if start > 0 { core.state.withLock { $0.schedule.tat = 0 } }
+            // Far from the origin one token is taken at once, so that TAT is near the clock.
+            if start > 0 { _ = bucket.tryAcquire() }
             // The timer of a model is a thread of the model, not a task.
             core.state.withLock { $0.armedFor = .min }
         }
@@ -94,9 +95,6 @@
                 guard let reservation else { return }
                 booked -= reservation.mark.cancel()
             case .cancel(let other): cancelWait(of: other)
-            case .cancelSurely(let other):
-                ModelRuntime.park(on: memory + 16 + other * 8, while: { $0 == 0 })
-                cancelWait(of: other)
             case .refund(let count):
                 bucket.refund(count)
                 refunded += count
@@ -105,14 +103,19 @@
                 penalized += count
             case .setBurst(let burst): bucket.setRate(bucket.rate, burst: burst)
             case .tick(let nanoseconds): _ = ModelRuntime.atomicFetchAdd(memory, nanoseconds, .acquiringAndReleasing)
+            case .await(let other): ModelRuntime.park(on: memory + 16 + other * 8, while: { $0 == 0 })
             case .timerRings:
-                _ = ModelRuntime.atomicFetchAdd(memory, 1_000, .acquiringAndReleasing)
-                _ = core.timerRang(generation: .max)
+                for _ in 0..<2 {
+                    _ = ModelRuntime.atomicFetchAdd(memory, 1_000, .acquiringAndReleasing)
+                    _ = core.timerRang(generation: .max)
+                }
             }
         }
 
         /// What `LimiterCore.acquire` does, with a thread that sleeps on the cell.
         private func acquire(_ count: Int, _ timeout: Int64, _ me: Int) {
+            // From here on the place says that this thread is done.
+            defer { ModelRuntime.atomicStore(memory + 16 + me * 8, 1, .releasing) }
             if core.takeFast(count, debt: 0) { return grant(me, count) }
             let now = core.timeSource.now()
             let waitingBefore = core.state.withLock { $0.waiterCount }
@@ -147,7 +150,9 @@
             // The runtime's own lock: a handler that runs keeps `withTaskCancellationHandler` from returning.
             ModelRuntime.lock(place)
             let word = ModelRuntime.atomicLoad(place, .acquiring)
-            if let pointer = UnsafeMutablePointer<Waiter>(bitPattern: UInt(word)) { core.cancel(WaiterRef(pointer)) }
+            if word > 1, let pointer = UnsafeMutablePointer<Waiter>(bitPattern: UInt(word)) {
+                core.cancel(WaiterRef(pointer))
+            }
             ModelRuntime.unlock(place)
         }
 

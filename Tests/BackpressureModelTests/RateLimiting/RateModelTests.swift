@@ -54,7 +54,7 @@
         RateBug(
             "grantsTooEarly", waiting,
             "decide(state.schedule.earliest(ticket.count, debt: ticket.debt, behind: 0, now: now) <= now)",
-            .forceTrue, in: RateModels.handOver),
+            .forceTrue, in: RateModels.sureCancel),
         RateBug(
             "neverGrants", waiting,
             "decide(state.schedule.earliest(ticket.count, debt: ticket.debt, behind: 0, now: now) <= now)",

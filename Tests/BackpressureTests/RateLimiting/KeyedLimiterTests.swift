@@ -49,15 +49,19 @@ struct KeyedLimiterTests {
         }
         let size = LaneSize("rate.table.operations", plain: 20_000, sanitizer: 5_000, deep: 2_000_000)
         var numbers = SplitMix64(seed: 9)
-        var table = KeyTable<Clash>(cap: 1_000)
+        var table = KeyTable(cap: 1_000, KeyOperations(of: Clash.self))
         var model: [Clash: UInt128] = [:]
         for _ in 0..<size.count {
-            let key = Clash(number: Int.random(in: 0..<60, using: &numbers))
-            let hash = UInt(bitPattern: key.number % 7 &* 0x1234_5679)
-            if let place = table.find(key, hash) {
-                #expect(table.tat(at: place) == model[key])
+            var key = Clash(number: Int.random(in: 0..<60, using: &numbers))
+            let hash = KeyTable.hash(key.number % 7 &* 0x1234_5679)
+            if let place = table.find(&key, hash) {
+                let tat = table.tat(at: place)
+                #expect(tat == model[key])
                 if Bool.random(using: &numbers) {
-                    #expect(table.remove(at: place) == key)
+                    var dropped = DroppedKeys()
+                    table.remove(at: place, &dropped)
+                    #expect(dropped.count == 1)
+                    dropped.destroy(KeyOperations(of: Clash.self))
                     model[key] = nil
                 } else {
                     let value = UInt128(numbers.next()) << 40
@@ -67,11 +71,44 @@ struct KeyedLimiterTests {
             } else {
                 #expect(model[key] == nil)
                 let value = UInt128(numbers.next()) + 1
-                _ = table.insert(key, hash, value, isFull: { _ in false }, missing: { _ in 0 })
+                var dropped = DroppedKeys()
+                table.insert(&key, hash, value, isFull: { _ in false }, missing: { _ in 0 }, dropped: &dropped)
+                #expect(dropped.count == 0)
                 model[key] = value
             }
-            #expect(table.count == model.count)
+            let count = table.count
+            #expect(count == model.count)
         }
+    }
+
+    @Test("keys live exactly as long as their places")
+    func keys_areDestroyedOnce() {
+        final class Name: Hashable, Sendable {
+            let number: Int
+            let count: LifeCount
+            init(_ number: Int, _ count: LifeCount) {
+                self.number = number
+                self.count = count
+                count.birth()
+            }
+            deinit { count.death() }
+            static func == (lhs: Name, rhs: Name) -> Bool { lhs.number == rhs.number }
+            func hash(into hasher: inout Hasher) { hasher.combine(number) }
+        }
+        let (count, clock) = (LifeCount(), FaultClock())
+        do {
+            let limiter = KeyedRateLimiter<Name>(rate: tenPerSecond, burst: 2, maxKeys: 20, shards: 1, clock: clock)
+            for number in 0..<200 {
+                clock.reading += 9_000_000
+                #expect(limiter.tryAcquire(for: Name(number % 50, count)).isAllowed)
+            }
+            #expect(count.alive == limiter.snapshot().keys && count.alive > 0 && count.made == 200)
+            clock.reading += 1_000_000_000
+            limiter.forgetIdle()
+            #expect(count.alive == 0)
+            #expect(limiter.tryAcquire(for: Name(7, count)).isAllowed && count.alive == 1)
+        }
+        #expect(count.alive == 0)
     }
 
     @Test("a million keys through a cap of a tenth: places and memory stay flat")

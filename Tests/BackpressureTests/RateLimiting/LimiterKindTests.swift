@@ -132,7 +132,8 @@ struct LimiterKindTests {
             TokenBucket(rate: tenPerSecond, burst: 5, clock: clock),
             Pacer(rate: tenPerSecond, slack: 4, clock: clock),
             SlidingWindowLimiter(limit: 5, window: .milliseconds(500), clock: clock),
-            CompositeLimiter(.init(rate: tenPerSecond, burst: 5), .init(rate: .perSecond(1_000), burst: 5), clock: clock),
+            CompositeLimiter(
+                .init(rate: tenPerSecond, burst: 5), .init(rate: .perSecond(1_000), burst: 5), clock: clock),
             KeyedRateLimiter<String>(rate: tenPerSecond, burst: 5, maxKeys: 4, clock: clock).limiter(for: "key"),
         ]
     }

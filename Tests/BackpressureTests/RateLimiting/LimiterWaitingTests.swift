@@ -122,7 +122,9 @@ struct LimiterWaitingTests {
         #expect(tickets[0].isAcquired && tickets[1].outcome == nil)
         bench.limiter.refund(100)
         bench.executor.run()
-        #expect(tickets[1].isAcquired && bench.limiter.snapshot().available == 4, "full, and one of it for the waiting task")
+        #expect(
+            tickets[1].isAcquired && bench.limiter.snapshot().available == 4, "full, and one of it for the waiting task"
+        )
         bench.limiter.penalize(6)
         #expect(bench.limiter.snapshot().available == -2)
         #expect(bench.limiter.tryAcquire() == .denied(retryAfter: .milliseconds(300)))
@@ -200,7 +202,8 @@ struct LimiterWaitingTests {
     func observer_isTold() async throws {
         let clock = ManualClock()
         let log = Shared<[RateEvent]>([])
-        let limiter = TokenBucket(rate: tenPerSecond, burst: 2, clock: clock) { event in log.update { $0.append(event) } }
+        let limiter = TokenBucket(rate: tenPerSecond, burst: 2, clock: clock) { event in log.update { $0.append(event) }
+        }
         _ = limiter.tryAcquire(2)
         _ = limiter.tryAcquire()
         let waiting = Task { try await limiter.acquire() }
