@@ -32,7 +32,9 @@ extension Engine {
         for (range, site) in state.pointee.freed where range.contains(location.pointee.address) {
             location.pointee.freedSite = site
         }
-        guard role == .word, state.pointee.options.staleLoads > 0, location.pointee.freedSite < 0 else { return }
+        guard role == .word, state.pointee.options.staleLoads > 0, location.pointee.address != Self.historyAddress,
+            location.pointee.freedSite < 0
+        else { return }
         let cell = UnsafePointer<UInt64>(bitPattern: location.pointee.address).unsafelyUnwrapped
         state.pointee.table.history[index * LocationTable.historyLength] = StoreRecord(value: cell.pointee)
         state.pointee.table.historyCounts[index] = 1
@@ -218,7 +220,7 @@ extension Engine {
     func lock(_ address: UnsafeRawPointer, _ file: StaticString, _ line: UInt) {
         guard state.pointee.phase != .host else { return hostStep() }
         let site = siteIndex(file, line, .lock)
-        let index = locate(UInt(bitPattern: address), .lock)
+        let index = locate(UInt(bitPattern: address) + 1, .lock)  // a place of its own beside the word's
         announce(
             Operation(kind: .lock, order: .acquiring, location: Int32(truncatingIfNeeded: index), site: site))
         let thread = state.pointee.running
@@ -233,7 +235,7 @@ extension Engine {
     func unlock(_ address: UnsafeRawPointer, _ file: StaticString, _ line: UInt) {
         guard state.pointee.phase != .host else { return hostStep() }
         let site = siteIndex(file, line, .unlock)
-        let index = locate(UInt(bitPattern: address), .lock)
+        let index = locate(UInt(bitPattern: address) + 1, .lock)  // a place of its own beside the word's
         announce(
             Operation(kind: .unlock, order: .releasing, location: Int32(truncatingIfNeeded: index), site: site))
         let thread = state.pointee.running
@@ -245,6 +247,22 @@ extension Engine {
         wakeReaders(of: location, except: thread)
         if state.pointee.isTracing { trace(thread, threads[thread].pending, (0, false), after: 0) }
         threads[thread].clock[thread] &+= 1
+    }
+
+    // MARK: Histories
+
+    /// Where the beginnings and the ends of operations meet: no memory of the model.
+    private static let historyAddress = UInt(1)
+
+    /// An operation of a history begins or ends; returns when, in the order of this execution's steps.
+    func mark(_ kind: OperationKind) -> Int {
+        guard state.pointee.phase != .host else {
+            hostStep()
+            return state.pointee.steps + state.pointee.hostSteps
+        }
+        let index = locate(Self.historyAddress, .word)
+        announce(Operation(kind: kind, location: Int32(truncatingIfNeeded: index)))
+        return state.pointee.steps
     }
 
     // MARK: Waits

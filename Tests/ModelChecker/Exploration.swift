@@ -5,8 +5,11 @@
 
 /// How schedules are chosen.
 public enum Strategy: Sendable, Hashable {
-    /// Every schedule up to the order of independent steps: depth-first with sleep sets, no bound on preemptions.
+    /// Every schedule up to the order of independent steps, no bound on preemptions: depth-first, trying only those
+    /// other orders that a race of the schedules seen so far calls for (source sets, with sleep sets).
     case exhaustive
+    /// The same set of schedules by sleep sets alone, which run into many repetitions: to check the reversal of races.
+    case sleepSets
     /// Every schedule, one by one: for tiny models, to check the reduction itself.
     case everyInterleaving
     /// Every schedule with at most this many preemptions. No reduction: together the two would be unsound.

@@ -111,8 +111,14 @@ private func exploreOnThisThread(_: UnsafeMutableRawPointer?) {
     let engine = Engine.shared
     let state = engine.state
     engine.makeFibers()
+    state.pointee.needsSleepSets = false
     while true {
         engine.runExecution()
+        if state.pointee.needsSleepSets, state.pointee.search.reverses, state.pointee.violation == nil {
+            state.pointee.search.prepare(.sleepSets)
+            state.pointee.exploration = Exploration()
+            continue
+        }
         let steps = state.pointee.steps
         state.pointee.exploration.steps += steps
         state.pointee.exploration.maxDepth = max(state.pointee.exploration.maxDepth, steps)

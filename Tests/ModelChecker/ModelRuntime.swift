@@ -145,6 +145,23 @@ public enum ModelRuntime {
 
     private static func word(_ address: UnsafeMutableRawPointer) -> WordPointer { WordPointer(address: address) }
 
+    // MARK: Histories
+
+    /// An operation of a history that the check judges by real time begins here.
+    ///
+    /// Returns a time: an operation is before another one exactly if its end has a smaller time than the other's
+    /// beginning. Every order of ends and beginnings is explored; that of two ends, or two beginnings, means nothing.
+    public static func invocation() -> Int {
+        precondition(mf_is_engaged(), "histories exist only in explorations")
+        return Engine.shared.mark(.invoke)
+    }
+
+    /// An operation of a history that the check judges by real time ends here; see `invocation()`.
+    public static func response() -> Int {
+        precondition(mf_is_engaged(), "histories exist only in explorations")
+        return Engine.shared.mark(.respond)
+    }
+
     // MARK: Plain memory
 
     /// A plain read of shared memory at `address`.

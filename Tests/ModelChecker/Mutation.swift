@@ -119,7 +119,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
             case .relaxed, .withoutAcquire, .withoutRelease, .skip: return true
             case .forceTrue, .forceFalse, .negate: return false
             }
-        case .lock, .unlock, .pause, .park, .plainRead, .plainWrite, .free: return false
+        case .lock, .unlock, .pause, .park, .invoke, .respond, .rescue, .plainRead, .plainWrite, .free: return false
         }
     }
 
