@@ -9,8 +9,9 @@ public struct Scenario {
     public var threads: [() -> Void]
     /// Runs once, alone, after the last thread has finished.
     public var check: () -> Void
-    /// Runs once, in one piece, when threads are left that can all not move: it judges whether they wait rightly, and
-    /// ends their waits. Without it that is a deadlock; after it, too.
+    /// Runs once, in one piece, when threads are left that can all not move.
+    ///
+    /// It judges whether they wait rightly, and ends their waits. Without it that is a deadlock; after it, too.
     public var rescue: (() -> Void)?
 
     /// A scenario of `threads`, and a check of the outcome that reports through `ModelRuntime.fail(_:)`.
