@@ -57,7 +57,7 @@ let package = Package(
         ),
         .testTarget(
             name: "BackpressureModelTests",
-            dependencies: ["Backpressure", "BackpressureTestSupport", "ModelChecker"],
+            dependencies: ["Backpressure", "BackpressureTestKit", "BackpressureTestSupport", "ModelChecker"],
             swiftSettings: upcomingFeatures + (modelChecking ? [.define("BACKPRESSURE_MODEL_CHECK")] : [])
         ),
 

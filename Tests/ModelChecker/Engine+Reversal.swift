@@ -43,7 +43,7 @@ extension Engine {
         clock[thread] = step
 
         switch pending.kind {
-        case .pause: state.pointee.needsSleepSets = true
+        case .pause, .section: state.pointee.needsSleepSets = true
         case .rescue:
             for other in 0..<state.pointee.threadCount { clock.join(threads[other].traceClock) }
         case .invoke:
@@ -79,34 +79,52 @@ extension Engine {
                 if seeks { reverse(rival, thread, before, clock, step) }
             }
         default:
-            let location = located(pending.location)
-            let rival = location.pointee.order.writeStep
-            clock.join(location.pointee.order.write)
             guard writes(pending) else {
+                let location = located(pending.location)
+                let rival = location.pointee.order.writeStep
+                clock.join(location.pointee.order.write)
                 location.pointee.order.reads.join(clock)
                 location.pointee.order.readSteps[thread] = step
                 if seeks { reverse(rival, thread, before, clock, step) }
                 break
             }
-            let readers = location.pointee.order.readSteps
-            clock.join(location.pointee.order.reads)
-            location.pointee.order.write = clock
-            location.pointee.order.reads = Clock()
-            location.pointee.order.readSteps = Clock()
-            location.pointee.order.writeStep = step
-            location.pointee.order.lastWritten = state.pointee.log.append(
-                TraceWrite(before: value(pending.location), step: step, previous: location.pointee.order.lastWritten))
-            guard seeks else { break }
-            // Readers since the last write stand between it and this one.
-            if any(readers .!= Clock()) {
-                reverseEach(readers, thread, before, clock, step)
-            } else {
-                reverse(rival, thread, before, clock, step)
+            // A write of one word, or of two neighbours at once.
+            let first = located(pending.location).pointee.order
+            let second = pending.second >= 0 ? located(pending.second).pointee.order : TraceOrder()
+            for order in [first, second] {
+                clock.join(order.write)
+                clock.join(order.reads)
             }
+            noteWrite(pending.location, clock, step)
+            if pending.second >= 0 { noteWrite(pending.second, clock, step) }
+            guard seeks else { break }
+            reverseWrite(first, thread, before, clock, step)
+            if pending.second >= 0 { reverseWrite(second, thread, before, clock, step) }
         }
         threads[thread].traceClock = clock
         state.pointee.log.append(
             TraceStep(clock: clock, node: Int32(truncatingIfNeeded: node), thread: UInt8(truncatingIfNeeded: thread)))
+    }
+
+    private func noteWrite(_ index: Int32, _ clock: Clock, _ step: UInt32) {
+        let location = located(index)
+        location.pointee.order.write = clock
+        location.pointee.order.reads = Clock()
+        location.pointee.order.readSteps = Clock()
+        location.pointee.order.writeStep = step
+        location.pointee.order.lastWritten = state.pointee.log.append(
+            TraceWrite(before: value(index), step: step, previous: location.pointee.order.lastWritten))
+    }
+
+    /// Readers since the last write stand between it and a new one.
+    private func reverseWrite(
+        _ order: TraceOrder, _ thread: Int, _ before: Clock, _ clock: Clock, _ step: UInt32
+    ) {
+        if any(order.readSteps .!= Clock()) {
+            reverseEach(order.readSteps, thread, before, clock, step)
+        } else {
+            reverse(order.writeStep, thread, before, clock, step)
+        }
     }
 
     /// Threads whose pending step cannot be taken now, but perhaps could have been earlier: their races count at once.

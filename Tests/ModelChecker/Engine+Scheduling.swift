@@ -80,6 +80,7 @@ extension Engine {
         case .lock: return state.pointee.table.locations[Int(record.pointee.pending.location)].owner < 0
         case .pause: return record.pointee.isWoken
         case .rescue: return false
+        case .section: return !state.pointee.table.hasOwnedLock
         case .park: return !isParked(thread)
         default: return true
         }
@@ -130,7 +131,7 @@ extension Engine {
     /// A compare-exchange that would fail now is a read; one of a pair of words is taken for a write.
     func writes(_ operation: Operation) -> Bool {
         switch operation.kind {
-        case .load, .park, .pause, .rescue: false
+        case .load, .park, .pause, .rescue, .section: false
         case .compareExchange, .weakCompareExchange:
             operation.second >= 0 || value(operation.location) == operation.expected
         default: true

@@ -36,11 +36,12 @@ extension Engine {
             text += "cas \(operation.expected)->\(operation.operand) "
             text += result.exchanged ? "ok" : "failed, found \(result.original)"
         case .exchange, .fetchOr, .fetchAnd, .fetchAdd: text += "\(operation.kind) \(result.original)->\(after)"
-        case .lock, .unlock, .pause, .park, .invoke, .respond, .rescue, .decide, .plainRead, .plainWrite, .free:
+        case .lock, .unlock, .pause, .park, .invoke, .respond, .section, .rescue, .decide, .plainRead, .plainWrite,
+            .free:
             text += "\(operation.kind)"
         }
         switch operation.kind {
-        case .lock, .unlock, .pause, .park, .invoke, .respond, .rescue: break
+        case .lock, .unlock, .pause, .park, .invoke, .respond, .section, .rescue: break
         default: text += " \(operation.order)"
         }
         traceText(thread, text, operation.site)

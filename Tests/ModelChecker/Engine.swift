@@ -27,9 +27,18 @@ struct ThreadState {
     var staleLoads = 0
     var spuriousFailures = 0
     var predicate: ((UInt64, UInt64) -> Bool)?
+    /// A store that a mutation holds back until the next step is done.
+    var delayed: DelayedStore?
     /// Locations whose `readers` holds this thread.
     var readCount = 0
     var fiber: OpaquePointer?
+}
+
+struct DelayedStore {
+    let address: UnsafeMutableRawPointer
+    let order: MemoryOrder
+    let value: UInt64
+    let site: Int32
 }
 
 enum Phase { case idle, host, starting, threads }
@@ -174,6 +183,7 @@ struct Engine {
         record.pointee.isFinished = false
         record.pointee.isWoken = false
         record.pointee.readCount = 0
+        record.pointee.delayed = nil
         record.pointee.staleLoads = state.pointee.options.staleLoads
         record.pointee.spuriousFailures = state.pointee.options.spuriousFailures
         record.pointee.clock = Clock()
@@ -195,6 +205,7 @@ struct Engine {
         if let scenario = state.pointee.scenario {
             if thread < scenario.threads.count { scenario.threads[thread]() } else { rescue(scenario, thread) }
         }
+        makeDelayedStore(thread)
         threads[thread].isFinished = true
         state.pointee.finished += 1
         if state.pointee.phase == .starting { return switchTo(state.pointee.host) }

@@ -95,6 +95,11 @@ struct LocationTable {
         historyCounts = .allocate(capacity: capacity)
     }
 
+    /// Whether any lock is held.
+    var hasOwnedLock: Bool {
+        (0..<count).contains { locations[$0].role == .lock && locations[$0].owner >= 0 }
+    }
+
     mutating func reset() {
         count = 0
         roleCounts = SIMD4()

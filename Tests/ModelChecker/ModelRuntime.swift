@@ -162,6 +162,38 @@ public enum ModelRuntime {
         return Engine.shared.mark(.respond)
     }
 
+    // MARK: Code of Swift's runtime
+
+    /// Runs `body` when nobody holds a lock of the model, and lets nobody else step meanwhile.
+    ///
+    /// For calls in which the runtime holds a lock of its own while it calls back, as cancelling a task does: another
+    /// thread of the model that came to that lock would stop the whole exploration.
+    public static func withoutSwitching(_ body: () -> Void) {
+        guard mf_is_engaged() else { return body() }
+        Engine.shared.withoutSwitching(body)
+    }
+
+    /// What is known of the order of steps at one moment, to be handed on where the checker cannot see how.
+    public struct Moment: Sendable {
+        var clock = Clock()
+        /// Nothing.
+        public init() {}
+    }
+
+    /// Everything that this thread has done so far happens before what is done after `acquire(moment)`.
+    public static func release(to moment: inout Moment) {
+        guard isExploring else { return }
+        let thread = Engine.shared.state.pointee.running
+        moment.clock.join(Engine.shared.threads[thread].clock)
+        Engine.shared.threads[thread].clock[thread] &+= 1
+    }
+
+    /// See `release(to:)`.
+    public static func acquire(_ moment: Moment) {
+        guard isExploring else { return }
+        Engine.shared.threads[Engine.shared.state.pointee.running].clock.join(moment.clock)
+    }
+
     // MARK: Plain memory
 
     /// A plain read of shared memory at `address`.

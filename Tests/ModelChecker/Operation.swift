@@ -48,6 +48,8 @@ public enum OperationKind: UInt8, Sendable, Hashable {
     case invoke
     /// An operation of a recorded history ends: ordered with the beginnings of others, and with nothing else.
     case respond
+    /// The beginning of a stretch in which nobody else steps.
+    case section
     /// The rescuer of a model steps in: nobody else can move.
     case rescue
     /// The outcome of a test.

@@ -63,6 +63,17 @@
             #expect(tally.models == 2 * TripleModels.count(letters: TripleModels.alphabet.count))
         }
 
+        /// From positions near the end of the word, and across boundaries within it.
+        @Test func holdNearTheLastPositions() {
+            var tally = Tally()
+            for program in WrapModels.all {
+                let exploration = Explorer.explore(program.model)
+                #expect(exploration.exhausted, "\(exploration)")
+                tally.add(exploration)
+            }
+            print("late positions: \(tally.line)")
+        }
+
         @Test func alphabetIsCountedHonestly() {
             let letters = TripleModels.alphabet.count + TripleModels.missing.count
             let (present, all) = (

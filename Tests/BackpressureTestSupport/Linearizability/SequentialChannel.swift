@@ -44,7 +44,7 @@ public struct SequentialChannel: SequentialSpecification {
     public enum Emptiness: Hashable, Sendable {
         /// When nothing is in.
         case exact
-        /// Also while the send of the oldest element is still under way.
+        /// Also while the send of the oldest element is still under way, or that of one evicted before it.
         case untilSent
     }
 
@@ -59,6 +59,8 @@ public struct SequentialChannel: SequentialSpecification {
     private let emptiness: Emptiness
     private var buffer: [Element] = []
     private var undelivered: Set<Int> = []
+    /// The sends of the evicted elements.
+    private var evicted: Set<Int> = []
     /// Nil while open; then why sends are returned.
     private var closure: Rejection?
 
@@ -70,6 +72,7 @@ public struct SequentialChannel: SequentialSpecification {
         buffer = elements.map { Element(value: $0, origin: -1) }
     }
 
+    /// Whether `reply` is the right answer to `call` here; does what it says.
     public mutating func accepts(
         _ call: ChannelCall, _ reply: ChannelReply, at index: Int, overlaps: (Int) -> Bool
     ) -> Bool {
@@ -81,7 +84,8 @@ public struct SequentialChannel: SequentialSpecification {
         case (.receive, .ended), (.tryReceive, .ended): return buffer.isEmpty && closure != nil
         case (.tryReceive, .empty):
             guard let oldest = buffer.first else { return closure == nil }
-            return emptiness == .untilSent && oldest.origin >= 0 && overlaps(oldest.origin)
+            guard emptiness == .untilSent else { return false }
+            return evicted.union([oldest.origin]).contains { $0 >= 0 && overlaps($0) }
         case (.count, _): return reply == .number(buffer.count)
         case (.isClosed, _): return reply == .flag(closure != nil)
         case (.finish, _):
@@ -109,7 +113,10 @@ public struct SequentialChannel: SequentialSpecification {
             case .dropNewest:
                 undelivered.insert(value)
                 return .dropped
-            default: undelivered.insert(buffer.removeFirst().value)
+            default:
+                let oldest = buffer.removeFirst()
+                undelivered.insert(oldest.value)
+                evicted.insert(oldest.origin)
             }
         }
         buffer.append(Element(value: value, origin: index))
