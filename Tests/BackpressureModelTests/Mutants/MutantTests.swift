@@ -64,15 +64,15 @@
             for index in programs {
                 let entry = MutantCorpus.entries[index]
                 print("TRY \(entry.name)")
-                fflush(stdout)
+                fflush(nil)
                 let exploration = entry.explore(mutant.mutation)
                 guard let violation = exploration.violation else { continue }
                 print("KILLED by [\(entry.name)] \(violation.kind.rawValue) after \(exploration.executions) executions")
-                fflush(stdout)
+                fflush(nil)
                 return
             }
             print("SURVIVED \(programs.count) programs")
-            fflush(stdout)
+            fflush(nil)
         }
 
         // MARK: Processes
