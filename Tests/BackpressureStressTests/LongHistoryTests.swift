@@ -33,7 +33,7 @@ struct LongHistoryTests {
     @Test("no bad pattern in any of them", arguments: Shape.all)
     func longHistories_haveNoBadPattern(shape: Shape) {
         let size = LaneSize(
-            "long histories, \(shape.testDescription)", plain: 60_000, sanitizer: 6_000, deep: 24_000_000)
+            "long histories, \(shape.testDescription)", plain: 20_000, sanitizer: 4_000, deep: 24_000_000)
         // The channel stays the same; each piece begins and ends with an empty one.
         let piece = 400_000
         let channel = BoundedChannel<Int, Never>(capacity: shape.capacity, overflow: .reject)

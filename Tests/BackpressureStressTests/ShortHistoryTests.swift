@@ -120,8 +120,8 @@ struct ShortHistoryTests {
     func histories_areLinearizable(threads: Int) {
         let size =
             threads == 2
-            ? LaneSize("histories.two threads", plain: 20_000, sanitizer: 2_000, deep: 1_000_000)
-            : LaneSize("histories.three threads", plain: 2_000, sanitizer: 200, deep: 100_000)
+            ? LaneSize("histories.two threads", plain: 5_000, sanitizer: 1_000, deep: 1_000_000)
+            : LaneSize("histories.three threads", plain: 500, sanitizer: 100, deep: 100_000)
         let totals = Mutex(Totals())
         let batch = 500
         for start in stride(from: 0, to: size.count, by: batch) {

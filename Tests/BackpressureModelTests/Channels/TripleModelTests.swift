@@ -66,7 +66,7 @@
         /// From positions near the end of the word, and across boundaries within it.
         @Test func holdNearTheLastPositions() {
             var tally = Tally()
-            for program in WrapModels.all {
+            for program in isDeep ? WrapModels.all : WrapModels.few {
                 let exploration = Explorer.explore(program.model)
                 #expect(exploration.exhausted, "\(exploration)")
                 tally.add(exploration)

@@ -18,6 +18,11 @@
             return geometry.ordinal(RingWord.position & ~geometry.indexMask) - room
         }
 
+        /// For every run: the smaller programs at the last positions.
+        static var few: [ChannelModel] {
+            all.filter { $0.capacity < 3 && $0.threads.count == 2 || $0.name.hasPrefix("S|F|R, capacity 1") }
+        }
+
         static let all: [ChannelModel] = [1, 2, 3].flatMap { capacity -> [ChannelModel] in
             let starts: [(String, UInt64)] = [
                 ("the last positions", last(capacity: capacity, room: 4)),

@@ -140,7 +140,7 @@ import Testing
     func agreesWithSleepSetsOnSmallPrograms(_ vocabulary: Vocabulary) {
         var numbers = SeededWords(state: 97)
         var (complete, repeated, repeatedBySleepSets) = (0, 0, 0)
-        for round in 0..<(isDeep ? 600 : 60) {
+        for round in 0..<(isDeep ? 600 : 40) {
             let sizes = [[4, 4], [3, 3, 2], [2, 2, 2, 2], [5, 2]][round % 4]
             let programs = sizes.map { size in (0..<size).map { _ in numbers.next() } }
             let reversed = explore(programs, vocabulary, .exhaustive)

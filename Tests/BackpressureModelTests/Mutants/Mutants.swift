@@ -142,7 +142,7 @@
             add(
                 ["s|s|r", "S|R|R"].map { PairModels.model($0, .suspend, 2, .fifo, 0) },
                 Options(maxExecutions: 20_000, spuriousFailures: 1), ", spurious")
-            add(WrapModels.all)
+            add(WrapModels.few)
             return entries
         }()
     }
