@@ -91,10 +91,10 @@ extension Engine {
             // A write of one word, or of two neighbours at once.
             let first = located(pending.location).pointee.order
             let second = pending.second >= 0 ? located(pending.second).pointee.order : TraceOrder()
-            for order in [first, second] {
-                clock.join(order.write)
-                clock.join(order.reads)
-            }
+            clock.join(first.write)
+            clock.join(first.reads)
+            clock.join(second.write)
+            clock.join(second.reads)
             noteWrite(pending.location, clock, step)
             if pending.second >= 0 { noteWrite(pending.second, clock, step) }
             guard seeks else { break }
