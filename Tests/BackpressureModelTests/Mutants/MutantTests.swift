@@ -41,8 +41,9 @@
             var survivors: [Mutant] = []
             for (mutant, _) in mutants {
                 let verdict = verdicts[mutant] ?? "survived (never run)"
+                guard verdict.hasPrefix("survived") else { continue }
                 print("\(mutant): \(verdict)  | \(SourceText.line(file: mutant.file, mutant.line))")
-                if verdict.hasPrefix("survived") { survivors.append(mutant) }
+                survivors.append(mutant)
             }
             let killed = mutants.count - survivors.count
             print("mutants: \(killed) of \(mutants.count) killed, \(survivors.count) survive")
@@ -89,6 +90,8 @@
                         }
                         guard index < mutants.count else { break }
                         let verdict = run(mutants[index].0, mutants[index].1)
+                        print("\(mutants[index].0): \(verdict)")
+                        fflush(nil)
                         verdicts.withLock { $0[mutants[index].0] = verdict }
                     }
                 }

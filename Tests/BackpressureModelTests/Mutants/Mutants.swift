@@ -120,7 +120,7 @@
         static let entries: [Entry] = {
             var entries: [Entry] = []
             func add(
-                _ programs: [ChannelModel], _ options: Options = Options(maxExecutions: 20_000), _ suffix: String = ""
+                _ programs: [ChannelModel], _ options: Options = Options(maxExecutions: 4_000), _ suffix: String = ""
             ) {
                 for program in programs {
                     entries.append(Entry(name: program.name + suffix, program: program, options: options))
@@ -138,10 +138,10 @@
             // Loads of older values and failures for no reason: what weaker orderings can show beyond data races.
             add(
                 ["s|r", "ss|rr", "S|R", "s|s|r", "SF|RR"].map { PairModels.model($0, .suspend, 1, .fifo, 0) },
-                Options(maxExecutions: 20_000, staleLoads: 1), ", stale")
+                Options(maxExecutions: 4_000, staleLoads: 1), ", stale")
             add(
                 ["s|s|r", "S|R|R"].map { PairModels.model($0, .suspend, 2, .fifo, 0) },
-                Options(maxExecutions: 20_000, spuriousFailures: 1), ", spurious")
+                Options(maxExecutions: 4_000, spuriousFailures: 1), ", spurious")
             add(WrapModels.few)
             return entries
         }()
