@@ -17,14 +17,41 @@ let upcomingFeatures: [SwiftSetting] = [
 /// It is an environment variable and not a package trait because traits unify over a user's whole graph.
 let modelChecking = Context.environment["BACKPRESSURE_MODEL_CHECK"] == "1"
 
+/// What has no use for the model checker's atomics, and would only be compiled in vain beside them.
+let nativeTargets: [Target] = [
+    // The benchmark executable and the C target that counts its allocations.
+    .target(name: "AllocationCounter", path: "Benchmarks/AllocationCounter"),
+    .executableTarget(
+        name: "BackpressureBenchmarks",
+        dependencies: ["Backpressure", "AllocationCounter"],
+        path: "Benchmarks/BackpressureBenchmarks",
+        swiftSettings: upcomingFeatures
+    ),
+
+    .testTarget(
+        name: "BackpressureTests",
+        dependencies: ["Backpressure", "BackpressureTestKit", "BackpressureTestSupport"],
+        swiftSettings: upcomingFeatures
+    ),
+    .testTarget(
+        name: "BackpressureStressTests",
+        dependencies: ["Backpressure", "BackpressureTestKit", "BackpressureTestSupport"],
+        swiftSettings: upcomingFeatures
+    ),
+    .testTarget(
+        name: "BackpressureDocumentationTests",
+        dependencies: ["Backpressure", "BackpressureTestKit"],
+        swiftSettings: upcomingFeatures
+    ),
+]
+
 let package = Package(
     name: "swift-backpressure",
     platforms: [.macOS(.v15), .iOS(.v18), .tvOS(.v18), .watchOS(.v11), .visionOS(.v2)],
     products: [
         .library(name: "Backpressure", targets: ["Backpressure"]),
         .library(name: "BackpressureTestKit", targets: ["BackpressureTestKit"]),
-        .executable(name: "backpressure-bench", targets: ["BackpressureBenchmarks"]),
-    ],
+    ] + (modelChecking ? [] : [.executable(name: "backpressure-bench", targets: ["BackpressureBenchmarks"])]),
     targets: [
         .target(
             name: "Backpressure",
@@ -38,15 +65,6 @@ let package = Package(
             swiftSettings: upcomingFeatures
         ),
 
-        // The benchmark executable and the C target that counts its allocations.
-        .target(name: "AllocationCounter", path: "Benchmarks/AllocationCounter"),
-        .executableTarget(
-            name: "BackpressureBenchmarks",
-            dependencies: ["Backpressure", "AllocationCounter"],
-            path: "Benchmarks/BackpressureBenchmarks",
-            swiftSettings: upcomingFeatures
-        ),
-
         // The model checker: fibres in C, the explorer in Swift. The core depends on it only when it is swapped in.
         .target(name: "ModelFibers", path: "Tests/ModelFibers"),
         .target(
@@ -57,7 +75,7 @@ let package = Package(
         ),
         .testTarget(
             name: "BackpressureModelTests",
-            dependencies: ["Backpressure", "ModelChecker"],
+            dependencies: ["Backpressure", "BackpressureTestKit", "BackpressureTestSupport", "ModelChecker"],
             swiftSettings: upcomingFeatures + (modelChecking ? [.define("BACKPRESSURE_MODEL_CHECK")] : [])
         ),
 
@@ -67,20 +85,5 @@ let package = Package(
             path: "Tests/BackpressureTestSupport",
             swiftSettings: upcomingFeatures
         ),
-        .testTarget(
-            name: "BackpressureTests",
-            dependencies: ["Backpressure", "BackpressureTestKit", "BackpressureTestSupport"],
-            swiftSettings: upcomingFeatures
-        ),
-        .testTarget(
-            name: "BackpressureStressTests",
-            dependencies: ["Backpressure", "BackpressureTestKit", "BackpressureTestSupport"],
-            swiftSettings: upcomingFeatures
-        ),
-        .testTarget(
-            name: "BackpressureDocumentationTests",
-            dependencies: ["Backpressure", "BackpressureTestKit"],
-            swiftSettings: upcomingFeatures
-        ),
-    ]
+    ] + (modelChecking ? [] : nativeTargets)
 )

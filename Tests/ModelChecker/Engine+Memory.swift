@@ -32,7 +32,9 @@ extension Engine {
         for (range, site) in state.pointee.freed where range.contains(location.pointee.address) {
             location.pointee.freedSite = site
         }
-        guard role == .word, state.pointee.options.staleLoads > 0, location.pointee.freedSite < 0 else { return }
+        guard role == .word, state.pointee.options.staleLoads > 0, location.pointee.address != Self.historyAddress,
+            location.pointee.freedSite < 0
+        else { return }
         let cell = UnsafePointer<UInt64>(bitPattern: location.pointee.address).unsafelyUnwrapped
         state.pointee.table.history[index * LocationTable.historyLength] = StoreRecord(value: cell.pointee)
         state.pointee.table.historyCounts[index] = 1
@@ -40,7 +42,9 @@ extension Engine {
 
     @inline(__always)
     func siteIndex(_ file: StaticString, _ line: UInt, _ kind: OperationKind) -> Int32 {
-        Int32(truncatingIfNeeded: state.pointee.sites.find(file, line, kind))
+        let index = state.pointee.sites.find(file, line, kind)
+        state.pointee.sites.touched[index] = true
+        return Int32(truncatingIfNeeded: index)
     }
 
     @inline(__always)
@@ -64,12 +68,54 @@ extension Engine {
         _ expected: UInt64, _ file: StaticString, _ line: UInt
     ) -> (original: UInt64, exchanged: Bool) {
         let site = siteIndex(file, line, kind)
-        var order = order
+        var (order, operand) = (order, operand)
         var skips = false
+        var seen: UInt64 = 0
         if isMutated(site), let mutation = state.pointee.mutation {
             order = mutation.weakened(order)
-            skips = mutation.effect == .skip
+            switch mutation.effect {
+            case .skip: skips = true
+            case .oneMore: if kind == .load { seen = 1 } else { operand &+= 1 }
+            case .delay:
+                if state.pointee.phase == .threads, threads[state.pointee.running].delayed == nil {
+                    threads[state.pointee.running].delayed = DelayedStore(
+                        address: address, order: order, value: operand, site: site)
+                    return (0, false)
+                }
+            default: break
+            }
         }
+        let delayed = state.pointee.phase == .host ? nil : takeDelayedStore()
+        var result = atomicStep(kind, address, order, operand, expected, site, skips)
+        result.original &+= seen
+        if let delayed {
+            _ = atomicStep(.store, delayed.address, delayed.order, delayed.value, 0, delayed.site, false)
+        }
+        return result
+    }
+
+    // MARK: Delayed stores
+
+    @inline(__always)
+    private func takeDelayedStore() -> DelayedStore? {
+        let thread = state.pointee.running
+        guard threads[thread].delayed != nil else { return nil }
+        let delayed = threads[thread].delayed
+        threads[thread].delayed = nil
+        return delayed
+    }
+
+    /// Makes the store that a mutation has held back, if there is one.
+    @inline(__always)
+    func makeDelayedStore(_ thread: Int) {
+        guard threads[thread].delayed != nil, let delayed = takeDelayedStore() else { return }
+        _ = atomicStep(.store, delayed.address, delayed.order, delayed.value, 0, delayed.site, false)
+    }
+
+    private func atomicStep(
+        _ kind: OperationKind, _ address: UnsafeMutableRawPointer, _ order: MemoryOrder, _ operand: UInt64,
+        _ expected: UInt64, _ site: Int32, _ skips: Bool
+    ) -> (original: UInt64, exchanged: Bool) {
         let cell = address.assumingMemoryBound(to: UInt64.self)
         if state.pointee.phase == .host {
             hostStep()
@@ -218,7 +264,7 @@ extension Engine {
     func lock(_ address: UnsafeRawPointer, _ file: StaticString, _ line: UInt) {
         guard state.pointee.phase != .host else { return hostStep() }
         let site = siteIndex(file, line, .lock)
-        let index = locate(UInt(bitPattern: address), .lock)
+        let index = locate(UInt(bitPattern: address) + 1, .lock)  // a place of its own beside the word's
         announce(
             Operation(kind: .lock, order: .acquiring, location: Int32(truncatingIfNeeded: index), site: site))
         let thread = state.pointee.running
@@ -233,7 +279,7 @@ extension Engine {
     func unlock(_ address: UnsafeRawPointer, _ file: StaticString, _ line: UInt) {
         guard state.pointee.phase != .host else { return hostStep() }
         let site = siteIndex(file, line, .unlock)
-        let index = locate(UInt(bitPattern: address), .lock)
+        let index = locate(UInt(bitPattern: address) + 1, .lock)  // a place of its own beside the word's
         announce(
             Operation(kind: .unlock, order: .releasing, location: Int32(truncatingIfNeeded: index), site: site))
         let thread = state.pointee.running
@@ -245,6 +291,37 @@ extension Engine {
         wakeReaders(of: location, except: thread)
         if state.pointee.isTracing { trace(thread, threads[thread].pending, (0, false), after: 0) }
         threads[thread].clock[thread] &+= 1
+        makeDelayedStore(thread)
+    }
+
+    // MARK: Histories
+
+    /// Where the beginnings and the ends of operations meet: no memory of the model.
+    private static let historyAddress = UInt(1)
+
+    /// An operation of a history begins or ends; returns when, in the order of this execution's steps.
+    func mark(_ kind: OperationKind) -> Int {
+        guard state.pointee.phase != .host else {
+            hostStep()
+            return state.pointee.steps + state.pointee.hostSteps
+        }
+        let index = locate(Self.historyAddress, .word)
+        announce(Operation(kind: kind, location: Int32(truncatingIfNeeded: index)))
+        return state.pointee.steps
+    }
+
+    // MARK: Stretches without a switch
+
+    /// Runs `body` when nobody holds a lock, and lets nobody else step meanwhile.
+    func withoutSwitching(_ body: () -> Void) {
+        guard state.pointee.phase == .threads, !state.pointee.isRescuing else { return body() }
+        announce(Operation(kind: .section))
+        if state.pointee.isTracing {
+            trace(state.pointee.running, threads[state.pointee.running].pending, (0, false), after: 0)
+        }
+        state.pointee.isRescuing = true
+        body()
+        state.pointee.isRescuing = false
     }
 
     // MARK: Waits
@@ -279,6 +356,7 @@ extension Engine {
             }
             return
         }
+        makeDelayedStore(state.pointee.running)
         let index = locate(UInt(bitPattern: first), .word)
         let other = second.map { locate(UInt(bitPattern: $0), .word) } ?? -1
         threads[state.pointee.running].predicate = predicate

@@ -75,6 +75,8 @@ extension Engine {
             fresh.address = location.pointee.address
             fresh.number = location.pointee.number
             fresh.role = location.pointee.role
+            // The order of steps is one of addresses: what was done here before still counts.
+            fresh.order = location.pointee.order
             location.pointee = fresh
             guard state.pointee.options.staleLoads > 0 else { continue }
             state.pointee.table.historyCounts[index] = 1

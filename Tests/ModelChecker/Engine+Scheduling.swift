@@ -16,6 +16,7 @@ extension Engine {
         let thread = state.pointee.running
         threads[thread].pending = operation
         if state.pointee.phase == .starting { return switchTo(state.pointee.host) }
+        if state.pointee.isRescuing { return goOn(thread) }
         let next = choose()
         if next != thread {
             state.pointee.running = next
@@ -23,10 +24,23 @@ extension Engine {
         }
     }
 
+    /// The next step of the rescuer, whose turn lasts until it has finished.
+    private func goOn(_ thread: Int) {
+        state.pointee.steps += 1
+        if state.pointee.steps > state.pointee.options.maxSteps || !canStep(thread) { reportDeadlock() }
+        if state.pointee.search.reverses { noteStep(of: thread, at: -1) }
+    }
+
     /// The thread that steps next, or -1 if all have finished.
     func choose() -> Int {
         var enabled: UInt8 = 0
         for thread in 0..<state.pointee.threadCount where canStep(thread) { enabled |= 1 << UInt8(thread) }
+        if state.pointee.search.reverses { noteWaiting(except: enabled) }
+        if enabled == 0, state.pointee.scenario?.rescue != nil {
+            // The rescuer is the last thread.
+            let rescuer = state.pointee.threadCount - 1
+            if !threads[rescuer].isFinished, threads[rescuer].pending.kind == .rescue { enabled = 1 << UInt8(rescuer) }
+        }
         if enabled == 0 {
             if state.pointee.finished == state.pointee.threadCount {
                 if state.pointee.search.hasChoicesLeft { reportDivergence() }
@@ -39,6 +53,7 @@ extension Engine {
             report(.stepLimit, "the execution did not end within \(state.pointee.options.maxSteps) steps")
         }
         let chosen: Int
+        var node = -1
         if enabled & (enabled &- 1) == 0 {
             chosen = enabled.trailingZeroBitCount
             state.pointee.search.noteForced(chosen)
@@ -50,8 +65,10 @@ extension Engine {
             if state.pointee.search.diverged || !state.pointee.search.confirm(threads[chosen].pending.site) {
                 reportDivergence()
             }
+            node = state.pointee.search.currentNode
         }
         if state.pointee.search.reduces { wakeDependents(of: chosen) }
+        if state.pointee.search.reverses { noteStep(of: chosen, at: node) }
         return chosen
     }
 
@@ -62,6 +79,8 @@ extension Engine {
         switch record.pointee.pending.kind {
         case .lock: return state.pointee.table.locations[Int(record.pointee.pending.location)].owner < 0
         case .pause: return record.pointee.isWoken
+        case .rescue: return false
+        case .section: return !state.pointee.table.hasOwnedLock
         case .park: return !isParked(thread)
         default: return true
         }
@@ -75,7 +94,7 @@ extension Engine {
     }
 
     @inline(__always)
-    private func value(_ location: Int32) -> UInt64 {
+    func value(_ location: Int32) -> UInt64 {
         let address = state.pointee.table.locations[Int(location)].address
         return UnsafePointer<UInt64>(bitPattern: address).unsafelyUnwrapped.pointee
     }
@@ -101,13 +120,18 @@ extension Engine {
             first.location >= 0
             && (first.location == second.location || first.location == second.second
                 || (first.second >= 0 && (first.second == second.location || first.second == second.second)))
-        return shared && (writes(first) || writes(second))
+        guard shared else { return false }
+        if isOfHistory(first.kind) { return first.kind != second.kind }
+        return writes(first) || writes(second)
     }
 
+    @inline(__always)
+    private func isOfHistory(_ kind: OperationKind) -> Bool { kind == .invoke || kind == .respond }
+
     /// A compare-exchange that would fail now is a read; one of a pair of words is taken for a write.
-    private func writes(_ operation: Operation) -> Bool {
+    func writes(_ operation: Operation) -> Bool {
         switch operation.kind {
-        case .load, .park, .pause: false
+        case .load, .park, .pause, .rescue, .section: false
         case .compareExchange, .weakCompareExchange:
             operation.second >= 0 || value(operation.location) == operation.expected
         default: true

@@ -11,7 +11,8 @@ extension Engine {
     func name(of index: Int32) -> String { name(of: state.pointee.table.locations[Int(index)]) }
 
     func name(of location: Location) -> String {
-        state.pointee.names[location.address] ?? "\(location.role)#\(location.number)"
+        let address = location.role == .lock ? location.address - 1 : location.address
+        return state.pointee.names[address] ?? "\(location.role)#\(location.number)"
     }
 
     func traceText(_ thread: Int, _ text: String, _ site: Int32) {
@@ -35,10 +36,12 @@ extension Engine {
             text += "cas \(operation.expected)->\(operation.operand) "
             text += result.exchanged ? "ok" : "failed, found \(result.original)"
         case .exchange, .fetchOr, .fetchAnd, .fetchAdd: text += "\(operation.kind) \(result.original)->\(after)"
-        case .lock, .unlock, .pause, .park, .decide, .plainRead, .plainWrite, .free: text += "\(operation.kind)"
+        case .lock, .unlock, .pause, .park, .invoke, .respond, .section, .rescue, .decide, .plainRead, .plainWrite,
+            .free:
+            text += "\(operation.kind)"
         }
         switch operation.kind {
-        case .lock, .unlock, .pause, .park: break
+        case .lock, .unlock, .pause, .park, .invoke, .respond, .section, .rescue: break
         default: text += " \(operation.order)"
         }
         traceText(thread, text, operation.site)

@@ -19,15 +19,26 @@ import ModelFibers
 struct ThreadState {
     var pending = Operation()
     var clock = Clock()
+    /// The steps that happen before this thread's next one, in the order of dependent steps.
+    var traceClock = Clock()
     var isFinished = true
     /// A pause ends: something that was read since the last one has been written by another thread.
     var isWoken = false
     var staleLoads = 0
     var spuriousFailures = 0
     var predicate: ((UInt64, UInt64) -> Bool)?
+    /// A store that a mutation holds back until the next step is done.
+    var delayed: DelayedStore?
     /// Locations whose `readers` holds this thread.
     var readCount = 0
     var fiber: OpaquePointer?
+}
+
+struct DelayedStore {
+    let address: UnsafeMutableRawPointer
+    let order: MemoryOrder
+    let value: UInt64
+    let site: Int32
 }
 
 enum Phase { case idle, host, starting, threads }
@@ -43,6 +54,7 @@ struct EngineState {
     var table = LocationTable()
     var sites = SiteTable()
     var search = Search()
+    var log = TraceLog()
     var options = Options()
     var mutation: Mutation?
     var mutationHits = 0
@@ -53,6 +65,12 @@ struct EngineState {
     var model: Model?
     var violation: Violation?
     var exploration = Exploration()
+    /// A pause was met: the reversal of races is not enough for this model.
+    var needsSleepSets = false
+    /// Threads that waited in a lock or a park when the last step was chosen.
+    var waiting: UInt8 = 0
+    /// The rescuer acts: nobody else may step in between.
+    var isRescuing = false
     var isTracing = false
     var trace: [String] = []
     var names: [UInt: String] = [:]
@@ -113,6 +131,7 @@ struct Engine {
     func runExecution() {
         state.pointee.table.reset()
         state.pointee.search.beginExecution()
+        state.pointee.log.reset()
         state.pointee.steps = 0
         state.pointee.hostSteps = 0
         if !state.pointee.freed.isEmpty { state.pointee.freed.removeAll(keepingCapacity: true) }
@@ -137,14 +156,15 @@ struct Engine {
         state.pointee.running = -1
         guard let model = state.pointee.model else { preconditionFailure("no model") }
         let scenario = model.build()
-        precondition(scenario.threads.count <= Engine.maxThreads, "a model has at most \(Engine.maxThreads) threads")
+        let count = scenario.threads.count + (scenario.rescue == nil ? 0 : 1)
+        precondition(count <= Engine.maxThreads, "a model has at most \(Engine.maxThreads) threads")
         state.pointee.scenario = scenario
-        state.pointee.threadCount = scenario.threads.count
+        state.pointee.threadCount = count
         state.pointee.finished = 0
+        state.pointee.isRescuing = false
+        state.pointee.waiting = 0
         state.pointee.phase = .starting
-        for thread in scenario.threads.indices {
-            start(thread)
-        }
+        for thread in 0..<count { start(thread) }
         state.pointee.phase = .threads
         state.pointee.running = -1
         let next = choose()
@@ -163,10 +183,12 @@ struct Engine {
         record.pointee.isFinished = false
         record.pointee.isWoken = false
         record.pointee.readCount = 0
+        record.pointee.delayed = nil
         record.pointee.staleLoads = state.pointee.options.staleLoads
         record.pointee.spuriousFailures = state.pointee.options.spuriousFailures
         record.pointee.clock = Clock()
         record.pointee.clock[thread] = 1
+        record.pointee.traceClock = Clock()
         if record.pointee.fiber == nil {
             record.pointee.fiber = mf_create(
                 Engine.stackBytes,
@@ -180,12 +202,25 @@ struct Engine {
     }
 
     private func threadTurn(_ thread: Int) {
-        if let body = state.pointee.scenario?.threads[thread] { body() }
+        if let scenario = state.pointee.scenario {
+            if thread < scenario.threads.count { scenario.threads[thread]() } else { rescue(scenario, thread) }
+        }
+        makeDelayedStore(thread)
         threads[thread].isFinished = true
         state.pointee.finished += 1
         if state.pointee.phase == .starting { return switchTo(state.pointee.host) }
         let next = choose()
         state.pointee.running = next
         switchTo(next >= 0 ? threads[next].fiber : state.pointee.host)
+    }
+
+    /// The rescuer's turn comes when nobody else can move; if all have finished there is nothing to do.
+    private func rescue(_ scenario: Scenario, _ thread: Int) {
+        announce(Operation(kind: .rescue))
+        guard state.pointee.finished < state.pointee.threadCount - 1 else { return }
+        if state.pointee.isTracing { traceText(thread, "nobody can move: the rescuer steps in", -1) }
+        state.pointee.isRescuing = true
+        scenario.rescue?()
+        state.pointee.isRescuing = false
     }
 }

@@ -5,8 +5,11 @@
 
 /// How schedules are chosen.
 public enum Strategy: Sendable, Hashable {
-    /// Every schedule up to the order of independent steps: depth-first with sleep sets, no bound on preemptions.
+    /// Every schedule up to the order of independent steps, no bound on preemptions: depth-first, trying only those
+    /// other orders that a race of the schedules seen so far calls for (source sets, with sleep sets).
     case exhaustive
+    /// The same set of schedules by sleep sets alone, which run into many repetitions: to check the reversal of races.
+    case sleepSets
     /// Every schedule, one by one: for tiny models, to check the reduction itself.
     case everyInterleaving
     /// Every schedule with at most this many preemptions. No reduction: together the two would be unsound.
@@ -31,11 +34,16 @@ public struct Options: Sendable {
     public var spuriousFailures: Int
     /// A planted bug.
     public var mutation: Mutation?
+    /// Whether the threads of the model are threads of the system, one of which runs at a time.
+    ///
+    /// For code that Swift's runtime suspends and resumes. Ten times slower, and never with a reduction: the runtime's
+    /// own steps are not seen.
+    public var usesThreads: Bool
 
     /// The settings of one exploration; the defaults explore everything, sequentially consistent.
     public init(
         strategy: Strategy = .exhaustive, maxSteps: Int = 2_000, maxExecutions: Int = .max, staleLoads: Int = 0,
-        spuriousFailures: Int = 0, mutation: Mutation? = nil
+        spuriousFailures: Int = 0, mutation: Mutation? = nil, usesThreads: Bool = false
     ) {
         self.strategy = strategy
         self.maxSteps = maxSteps
@@ -43,6 +51,7 @@ public struct Options: Sendable {
         self.staleLoads = staleLoads
         self.spuriousFailures = spuriousFailures
         self.mutation = mutation
+        self.usesThreads = usesThreads
     }
 }
 
@@ -97,6 +106,8 @@ public struct Exploration: Sendable, CustomStringConvertible {
     public internal(set) var violation: Violation?
     /// How often the mutated place was executed; a mutant with 0 was not tested at all.
     public internal(set) var mutationHits = 0
+    /// The places of the source that were executed, setup and check included.
+    public internal(set) var sites: [Site] = []
     /// Seconds on the clock.
     public internal(set) var seconds = 0.0
 

@@ -100,6 +100,8 @@ public enum Explorer {
 
         exploration.violation = state.pointee.violation
         exploration.mutationHits = state.pointee.mutationHits
+        let table = state.pointee.sites
+        exploration.sites = table.sites.indices.filter { table.touched[$0] }.map { table.sites[$0] }
         state.pointee.model = nil
         state.pointee.scenario = nil
         return exploration
@@ -110,9 +112,16 @@ public enum Explorer {
 private func exploreOnThisThread(_: UnsafeMutableRawPointer?) {
     let engine = Engine.shared
     let state = engine.state
+    mf_use_threads(state.pointee.options.usesThreads)
     engine.makeFibers()
+    state.pointee.needsSleepSets = false
     while true {
         engine.runExecution()
+        if state.pointee.needsSleepSets, state.pointee.search.reverses, state.pointee.violation == nil {
+            state.pointee.search.prepare(.sleepSets)
+            state.pointee.exploration = Exploration()
+            continue
+        }
         let steps = state.pointee.steps
         state.pointee.exploration.steps += steps
         state.pointee.exploration.maxDepth = max(state.pointee.exploration.maxDepth, steps)

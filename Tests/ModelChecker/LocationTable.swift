@@ -30,8 +30,28 @@ struct Location {
     var role: Role = .word
     /// Where it was given back, or -1.
     var freedSite: Int32 = -1
+    /// For the reversal of races: what the steps of this execution did to it.
+    var order = TraceOrder()
 
     enum Role: UInt8 { case word, lock, plain }
+}
+
+/// The steps of this execution at one location, as far as a later step may have to be tried before one of them.
+///
+/// Steps are numbered from 1; 0 is none.
+struct TraceOrder {
+    /// What happens before the last write, it included.
+    var write = Clock()
+    /// The same of all reads since.
+    var reads = Clock()
+    /// The last write; of a lock, its last taking.
+    var writeStep: UInt32 = 0
+    /// By thread, its last read since the last write; of the history's location, its last beginning.
+    var readSteps = Clock()
+    /// Of the history's location: by thread, its last end.
+    var endSteps = Clock()
+    /// The last entry of this location in the log of writes, or -1.
+    var lastWritten: Int32 = -1
 }
 
 /// An older value of a word, kept while loads may be stale.
@@ -73,6 +93,11 @@ struct LocationTable {
         locations = .allocate(capacity: capacity)
         history = .allocate(capacity: capacity * Self.historyLength)
         historyCounts = .allocate(capacity: capacity)
+    }
+
+    /// Whether any lock is held.
+    var hasOwnedLock: Bool {
+        (0..<count).contains { locations[$0].role == .lock && locations[$0].owner >= 0 }
     }
 
     mutating func reset() {

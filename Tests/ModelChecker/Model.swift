@@ -9,10 +9,15 @@ public struct Scenario {
     public var threads: [() -> Void]
     /// Runs once, alone, after the last thread has finished.
     public var check: () -> Void
+    /// Runs once, in one piece, when threads are left that can all not move.
+    ///
+    /// It judges whether they wait rightly, and ends their waits. Without it that is a deadlock; after it, too.
+    public var rescue: (() -> Void)?
 
     /// A scenario of `threads`, and a check of the outcome that reports through `ModelRuntime.fail(_:)`.
-    public init(threads: [() -> Void], check: @escaping () -> Void = {}) {
+    public init(threads: [() -> Void], check: @escaping () -> Void = {}, rescue: (() -> Void)? = nil) {
         self.threads = threads
+        self.rescue = rescue
         self.check = check
     }
 }
@@ -37,11 +42,15 @@ public struct Model: Sendable, CustomStringConvertible {
         _ name: String,
         setup: @escaping @Sendable () -> State,
         threads: [@Sendable (State) -> Void],
-        check: @escaping @Sendable (State) -> Void = { _ in }
+        check: @escaping @Sendable (State) -> Void = { _ in },
+        rescue: (@Sendable (State) -> Void)? = nil
     ) {
         self.init(name) {
             let state = setup()
-            return Scenario(threads: threads.map { body in { body(state) } }, check: { check(state) })
+            return Scenario(
+                threads: threads.map { body in { body(state) } },
+                check: { check(state) },
+                rescue: rescue.map { rescue in { rescue(state) } })
         }
     }
 

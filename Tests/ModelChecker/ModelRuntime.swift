@@ -21,6 +21,9 @@ public enum ModelRuntime {
         mf_is_engaged() ? Engine.shared.state.pointee.running : -1
     }
 
+    /// How many steps this execution has taken.
+    public static var stepCount: Int { mf_is_engaged() ? Engine.shared.state.pointee.steps : 0 }
+
     /// Every place that ever reported a step in this process.
     public static var sites: [Site] {
         Explorer.turn.withLock { _ in Engine.shared.state.pointee.sites.sites }
@@ -144,6 +147,55 @@ public enum ModelRuntime {
     }
 
     private static func word(_ address: UnsafeMutableRawPointer) -> WordPointer { WordPointer(address: address) }
+
+    // MARK: Histories
+
+    /// An operation of a history that the check judges by real time begins here.
+    ///
+    /// Returns a time: an operation is before another one exactly if its end has a smaller time than the other's
+    /// beginning. Every order of ends and beginnings is explored; that of two ends, or two beginnings, means nothing.
+    public static func invocation() -> Int {
+        precondition(mf_is_engaged(), "histories exist only in explorations")
+        return Engine.shared.mark(.invoke)
+    }
+
+    /// An operation of a history that the check judges by real time ends here; see `invocation()`.
+    public static func response() -> Int {
+        precondition(mf_is_engaged(), "histories exist only in explorations")
+        return Engine.shared.mark(.respond)
+    }
+
+    // MARK: Code of Swift's runtime
+
+    /// Runs `body` when nobody holds a lock of the model, and lets nobody else step meanwhile.
+    ///
+    /// For calls in which the runtime holds a lock of its own while it calls back, as cancelling a task does: another
+    /// thread of the model that came to that lock would stop the whole exploration.
+    public static func withoutSwitching(_ body: () -> Void) {
+        guard mf_is_engaged() else { return body() }
+        Engine.shared.withoutSwitching(body)
+    }
+
+    /// What is known of the order of steps at one moment, to be handed on where the checker cannot see how.
+    public struct Moment: Sendable {
+        var clock = Clock()
+        /// Nothing.
+        public init() {}
+    }
+
+    /// Everything that this thread has done so far happens before what is done after `acquire(moment)`.
+    public static func release(to moment: inout Moment) {
+        guard isExploring else { return }
+        let thread = Engine.shared.state.pointee.running
+        moment.clock.join(Engine.shared.threads[thread].clock)
+        Engine.shared.threads[thread].clock[thread] &+= 1
+    }
+
+    /// See `release(to:)`.
+    public static func acquire(_ moment: Moment) {
+        guard isExploring else { return }
+        Engine.shared.threads[Engine.shared.state.pointee.running].clock.join(moment.clock)
+    }
 
     // MARK: Plain memory
 

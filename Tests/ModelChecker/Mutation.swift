@@ -11,7 +11,7 @@ import Foundation
 /// A planted bug, given to `Options.mutation`.
 public struct Mutation: Sendable, CustomStringConvertible {
     /// What is done differently.
-    public enum Effect: String, Sendable {
+    public enum Effect: String, Sendable, CaseIterable {
         /// Atomic operations of the place become relaxed.
         case relaxed
         /// Atomic operations of the place no longer acquire.
@@ -24,6 +24,10 @@ public struct Mutation: Sendable, CustomStringConvertible {
         case forceFalse
         /// A `decide` of the place says the opposite.
         case negate
+        /// A store of the place is made only after the thread's next step.
+        case delay
+        /// A store or a read-modify-write of the place takes one more than it should; a load sees one more.
+        case oneMore
         /// A store of the place is left out; a read-modify-write of the place only reads, and says that it succeeded.
         case skip
     }
@@ -107,19 +111,22 @@ public struct Mutation: Sendable, CustomStringConvertible {
         return source
     }
 
-    func applies(to site: Site) -> Bool {
+    /// Whether something is done differently at `site`.
+    public func applies(to site: Site) -> Bool {
         guard lines.contains(site.line), baseName(of: site.file) == file, kind == nil || kind == site.kind else {
             return false
         }
         switch site.kind {
         case .decide: return effect == .forceTrue || effect == .forceFalse || effect == .negate
-        case .load: return effect == .relaxed || effect == .withoutAcquire
+        case .load: return effect == .relaxed || effect == .withoutAcquire || effect == .oneMore
         case .store, .exchange, .compareExchange, .weakCompareExchange, .fetchOr, .fetchAnd, .fetchAdd:
             switch effect {
-            case .relaxed, .withoutAcquire, .withoutRelease, .skip: return true
+            case .relaxed, .withoutAcquire, .withoutRelease, .skip, .oneMore: return true
+            case .delay: return site.kind == .store
             case .forceTrue, .forceFalse, .negate: return false
             }
-        case .lock, .unlock, .pause, .park, .plainRead, .plainWrite, .free: return false
+        case .lock, .unlock, .pause, .park, .invoke, .respond, .section, .rescue, .plainRead, .plainWrite, .free:
+            return false
         }
     }
 
@@ -128,7 +135,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
         case .forceTrue: true
         case .forceFalse: false
         case .negate: !condition
-        case .relaxed, .withoutAcquire, .withoutRelease, .skip: condition
+        case .relaxed, .withoutAcquire, .withoutRelease, .skip, .delay, .oneMore: condition
         }
     }
 
@@ -137,7 +144,7 @@ public struct Mutation: Sendable, CustomStringConvertible {
         case .relaxed: .relaxed
         case .withoutAcquire: order.releases ? .releasing : .relaxed
         case .withoutRelease: order.acquires ? .acquiring : .relaxed
-        case .forceTrue, .forceFalse, .negate, .skip: order
+        case .forceTrue, .forceFalse, .negate, .skip, .delay, .oneMore: order
         }
     }
 }

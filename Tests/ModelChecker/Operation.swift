@@ -44,6 +44,14 @@ public enum OperationKind: UInt8, Sendable, Hashable {
     case pause
     /// Sleeping until a word changes.
     case park
+    /// An operation of a recorded history begins: ordered with the ends of others, and with nothing else.
+    case invoke
+    /// An operation of a recorded history ends: ordered with the beginnings of others, and with nothing else.
+    case respond
+    /// The beginning of a stretch in which nobody else steps.
+    case section
+    /// The rescuer of a model steps in: nobody else can move.
+    case rescue
     /// The outcome of a test.
     case decide
     /// A plain read.

@@ -13,6 +13,10 @@
 // on its own is taken. An execution in which every thread that could step sleeps repeats an earlier one: it is run to
 // its end, so that nothing leaks, but makes no more choices.
 //
+// Source sets (Abdulla, Aronis, Jonsson, Sagonas, Optimal Dynamic Partial Order Reduction, 2014): a node has one choice
+// at first; the reversal of a race (`Engine+Reversal`) demands another one. Sleep sets alone already run one execution
+// for each order of dependent steps; source sets spare the attempts that end asleep.
+//
 // Priorities: Burckhardt, Kothari, Musuvathi, Nagarakatte, A Randomized Scheduler with Probabilistic Guarantees of
 // Finding Bugs, 2010.
 //
@@ -52,6 +56,8 @@ struct Search {
 
     private var mode = Mode.depthFirst
     private(set) var reduces = false
+    /// Whether other choices are tried only where a race calls for them.
+    private(set) var reverses = false
     private var preemptionBound = Int.max
     private var numbers = SeededNumbers(state: 0)
     private var seed: UInt64 = 0
@@ -62,6 +68,8 @@ struct Search {
     private var capacity = 4096
     private var count = 0
     private var cursor = 0
+    /// How many nodes this execution repeats, the last of them with another choice.
+    private var repeated = 0
     private var preemptions = 0
     private var priority = SIMD8<Int>()
     private var changePoints: [Int] = []
@@ -77,10 +85,11 @@ struct Search {
     init() { nodes = .allocate(capacity: capacity) }
 
     mutating func prepare(_ strategy: Strategy) {
-        (mode, reduces, preemptionBound, budget, count) = (.depthFirst, false, .max, .max, 0)
+        (mode, reduces, reverses, preemptionBound, budget, count) = (.depthFirst, false, false, .max, .max, 0)
         (longest, executionIndex) = (32, 0)
         switch strategy {
-        case .exhaustive: reduces = true
+        case .exhaustive: (reduces, reverses) = (true, true)
+        case .sleepSets: reduces = true
         case .everyInterleaving: break
         case .preemptionBounded(let bound): preemptionBound = bound
         case .random(let seed, let executions): (mode, self.seed, budget) = (.random, seed, executions)
@@ -96,7 +105,7 @@ struct Search {
     }
 
     mutating func beginExecution() {
-        (cursor, preemptions, sleep, isRedundant, diverged) = (0, 0, 0, false, false)
+        (cursor, preemptions, sleep, isRedundant, diverged, repeated) = (0, 0, 0, false, false, count)
         guard mode == .random || mode == .priorities else { return }
         count = 0
         numbers = SeededNumbers(state: seed &+ UInt64(executionIndex) &* 0xD134_2543_DE82_EF95)
@@ -180,12 +189,39 @@ struct Search {
             if mayGoOn, runningBit != 0, preemptions >= preemptionBound { available = runningBit }
             let first = isRedundant ? enabled : available
             chosen = UInt8((first & runningBit != 0 ? runningBit : first).trailingZeroBitCount)
-            if isRedundant { available = 0 }
+            if isRedundant || reverses { available = 0 }
         }
         if mayGoOn, runningBit != 0, 1 << chosen != runningBit { preemptions += 1 }
         append(Node(enabled: enabled, todo: available & ~(1 << chosen), sleep: sleep, chosen: chosen, isValue: false))
         cursor += 1
         return Int(chosen)
+    }
+
+    /// The node at which the step just chosen was one of several, or -1.
+    ///
+    /// Before the step is taken, and so before it chooses a value.
+    @inline(__always)
+    var currentNode: Int { cursor - 1 }
+
+    /// Whether the step just chosen was not yet taken from here in an earlier execution, nor repeats one.
+    @inline(__always)
+    var isExploring: Bool { cursor >= repeated && !isRedundant }
+
+    /// One of `initials` must be tried first at `node`: nothing to do if one was, will be, or need not be.
+    mutating func demand(_ initials: UInt8, at node: Int, preferred: Int) {
+        let node = nodes + node
+        let candidates = initials & node.pointee.enabled
+        let covered = node.pointee.sleep | node.pointee.todo | (1 << node.pointee.chosen)
+        guard candidates != 0, candidates & covered == 0 else { return }
+        let bit: UInt8 = 1 << UInt8(preferred)
+        node.pointee.todo |= candidates & bit != 0 ? bit : candidates & (~candidates &+ 1)
+    }
+
+    /// Whether every choice at `node` is taken care of.
+    @inline(__always)
+    func isComplete(_ node: Int) -> Bool {
+        let node = nodes + node
+        return node.pointee.enabled & ~(node.pointee.sleep | node.pointee.todo | (1 << node.pointee.chosen)) == 0
     }
 
     /// Chooses one of `options` (2...8) values; 0 is the ordinary one.

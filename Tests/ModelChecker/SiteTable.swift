@@ -34,6 +34,8 @@ struct SiteTable {
     private(set) var sites: [Site] = []
     /// By index, whether the mutation of this exploration applies there.
     private(set) var mutated: UnsafeMutablePointer<Bool>
+    /// By index, whether this exploration came there.
+    private(set) var touched: UnsafeMutablePointer<Bool>
     private var flagCapacity = 4096
     private var mutation: Mutation?
 
@@ -41,10 +43,13 @@ struct SiteTable {
         entries = .allocate(capacity: mask + 1)
         entries.initialize(repeating: Entry(), count: mask + 1)
         mutated = .allocate(capacity: flagCapacity)
+        touched = .allocate(capacity: flagCapacity)
+        touched.initialize(repeating: false, count: flagCapacity)
     }
 
     mutating func set(_ mutation: Mutation?) {
         self.mutation = mutation
+        touched.update(repeating: false, count: flagCapacity)
         for index in sites.indices { mutated[index] = mutation?.applies(to: sites[index]) ?? false }
     }
 

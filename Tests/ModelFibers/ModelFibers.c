@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // swift-backpressure
 
-// The fibres of ModelFibers.h: an assembly switch on x86-64 (System V) and arm64 (AAPCS64), threads with a baton
-// elsewhere, and stubs that abort where there are no POSIX threads (the package still builds there).
+// The fibres of ModelFibers.h: an assembly switch on x86-64 (System V) and arm64 (AAPCS64); threads with a baton
+// elsewhere and wherever they are asked for; and stubs that abort where there are no POSIX threads (the package still
+// builds there).
 //
 // ## Switch
 // The callee-saved registers are pushed on the stack that is left, its stack pointer is stored, the other one is
@@ -57,13 +58,79 @@ void mf_run_on_thread(size_t stack_bytes, mf_entry body, void *context) {
     pthread_join(thread, NULL);
 }
 
-#if (defined(__x86_64__) || defined(__aarch64__)) && !defined(MODEL_FIBERS_USE_THREADS)
-
 struct mf_fiber {
     void *stack_pointer;
     void *mapping;
     size_t mapping_bytes;
+    // of a thread with a baton
+    bool is_thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t turn;
+    bool may_run;
+    mf_entry entry;
+    void *context;
 };
+
+static bool makes_threads = false;
+
+static mf_fiber *make_fiber(void) {
+    mf_fiber *fiber = calloc(1, sizeof *fiber);
+    if (!fiber) die("calloc");
+    return fiber;
+}
+
+// ## Threads with a baton
+
+static void wait_for_turn(mf_fiber *fiber) {
+    pthread_mutex_lock(&fiber->mutex);
+    while (!fiber->may_run) pthread_cond_wait(&fiber->turn, &fiber->mutex);
+    fiber->may_run = false;
+    pthread_mutex_unlock(&fiber->mutex);
+}
+
+static void *fiber_main(void *raw) {
+    mf_fiber *fiber = raw;
+    mf_engaged_flag = true;
+    wait_for_turn(fiber);
+    fiber->entry(fiber->context);
+    abort();
+}
+
+static mf_fiber *make_thread_fiber(void) {
+    mf_fiber *fiber = make_fiber();
+    fiber->is_thread = true;
+    pthread_mutex_init(&fiber->mutex, NULL);
+    pthread_cond_init(&fiber->turn, NULL);
+    return fiber;
+}
+
+static mf_fiber *create_thread(size_t stack_bytes, mf_entry entry, void *context) {
+    mf_fiber *fiber = make_thread_fiber();
+    pthread_attr_t attributes;
+    pthread_t thread;
+    fiber->entry = entry;
+    fiber->context = context;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, stack_bytes);
+    if (pthread_create(&thread, &attributes, fiber_main, fiber) != 0) die("pthread_create");
+    pthread_attr_destroy(&attributes);
+    pthread_detach(thread);
+    return fiber;
+}
+
+static void hand_over(mf_fiber *from, mf_fiber *to) {
+    pthread_mutex_lock(&to->mutex);
+    to->may_run = true;
+    pthread_cond_signal(&to->turn);
+    pthread_mutex_unlock(&to->mutex);
+    wait_for_turn(from);
+}
+
+// ## Stacks of their own
+
+#if (defined(__x86_64__) || defined(__aarch64__)) && !defined(MODEL_FIBERS_USE_THREADS)
+
+void mf_use_threads(bool threads) { makes_threads = threads; }
 
 #define MF_STRINGIFY_(x) #x
 #define MF_STRINGIFY(x) MF_STRINGIFY_(x)
@@ -131,14 +198,11 @@ static void *lay_out(char *top, mf_entry entry, void *context) {
 }
 #endif
 
-mf_fiber *mf_adopt_thread(void) {
-    mf_fiber *fiber = calloc(1, sizeof *fiber);
-    if (!fiber) die("calloc");
-    return fiber;
-}
+mf_fiber *mf_adopt_thread(void) { return makes_threads ? make_thread_fiber() : make_fiber(); }
 
 mf_fiber *mf_create(size_t stack_bytes, mf_entry entry, void *context) {
-    mf_fiber *fiber = mf_adopt_thread();
+    if (makes_threads) return create_thread(stack_bytes, entry, context);
+    mf_fiber *fiber = make_fiber();
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t bytes = (stack_bytes + page - 1) / page * page + page;
     char *mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
@@ -150,69 +214,26 @@ mf_fiber *mf_create(size_t stack_bytes, mf_entry entry, void *context) {
     return fiber;
 }
 
-void mf_switch(mf_fiber *from, mf_fiber *to) { mf_swap_stacks(&from->stack_pointer, to->stack_pointer); }
+void mf_switch(mf_fiber *from, mf_fiber *to) {
+    if (from->is_thread) return hand_over(from, to);
+    mf_swap_stacks(&from->stack_pointer, to->stack_pointer);
+}
 
+// A thread that waits for its turn cannot be ended from outside: it and its fibre are left behind.
 void mf_destroy(mf_fiber *fiber) {
+    if (fiber->is_thread) return;
     if (fiber->mapping) munmap(fiber->mapping, fiber->mapping_bytes);
     free(fiber);
 }
 
-#else // threads with a baton
+#else // nothing but threads
 
-struct mf_fiber {
-    pthread_mutex_t mutex;
-    pthread_cond_t turn;
-    bool may_run;
-    mf_entry entry;
-    void *context;
-};
-
-static void wait_for_turn(mf_fiber *fiber) {
-    pthread_mutex_lock(&fiber->mutex);
-    while (!fiber->may_run) pthread_cond_wait(&fiber->turn, &fiber->mutex);
-    fiber->may_run = false;
-    pthread_mutex_unlock(&fiber->mutex);
-}
-
-static void *fiber_main(void *raw) {
-    mf_fiber *fiber = raw;
-    mf_engaged_flag = true;
-    wait_for_turn(fiber);
-    fiber->entry(fiber->context);
-    abort();
-}
-
-mf_fiber *mf_adopt_thread(void) {
-    mf_fiber *fiber = calloc(1, sizeof *fiber);
-    if (!fiber) die("calloc");
-    pthread_mutex_init(&fiber->mutex, NULL);
-    pthread_cond_init(&fiber->turn, NULL);
-    return fiber;
-}
-
+void mf_use_threads(bool threads) { (void)threads; }
+mf_fiber *mf_adopt_thread(void) { return make_thread_fiber(); }
 mf_fiber *mf_create(size_t stack_bytes, mf_entry entry, void *context) {
-    mf_fiber *fiber = mf_adopt_thread();
-    pthread_attr_t attributes;
-    pthread_t thread;
-    fiber->entry = entry;
-    fiber->context = context;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, stack_bytes);
-    if (pthread_create(&thread, &attributes, fiber_main, fiber) != 0) die("pthread_create");
-    pthread_attr_destroy(&attributes);
-    pthread_detach(thread);
-    return fiber;
+    return create_thread(stack_bytes, entry, context);
 }
-
-void mf_switch(mf_fiber *from, mf_fiber *to) {
-    pthread_mutex_lock(&to->mutex);
-    to->may_run = true;
-    pthread_cond_signal(&to->turn);
-    pthread_mutex_unlock(&to->mutex);
-    wait_for_turn(from);
-}
-
-// A thread that waits for its turn cannot be ended from outside: it and its fibre are left behind.
+void mf_switch(mf_fiber *from, mf_fiber *to) { hand_over(from, to); }
 void mf_destroy(mf_fiber *fiber) { (void)fiber; }
 
 #endif
@@ -224,6 +245,7 @@ void mf_destroy(mf_fiber *fiber) { (void)fiber; }
 #include <stdlib.h>
 
 _Thread_local bool mf_engaged_flag = false;
+void mf_use_threads(bool threads) { abort(); }
 mf_fiber *mf_adopt_thread(void) { abort(); }
 mf_fiber *mf_create(size_t stack_bytes, mf_entry entry, void *context) { abort(); }
 void mf_switch(mf_fiber *from, mf_fiber *to) { abort(); }

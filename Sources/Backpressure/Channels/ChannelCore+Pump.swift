@@ -53,6 +53,9 @@ extension ChannelCore {
     /// What counts against the capacity: elements, and room that is reserved.
     func logicalCount(_ state: borrowing ChannelState) -> Int { depth(state) + state.reserved }
 
+    /// Whether every claimed slot is owed to an eviction: then the oldest element is the first beside the ring.
+    func isRingOwed(_ state: borrowing ChannelState) -> Bool { decide(state.debt == claimed(state)) }
+
     func hasRoom(_ state: borrowing ChannelState) -> Bool {
         decide(logicalCount(state) < capacity)
     }
@@ -225,12 +228,12 @@ extension ChannelCore {
             state.debt -= 1
         }
         admit(&state, &effects, thorough: thorough)
-        while decide(state.debt == 0), thorough || !state.hasReceiverSteward, let receiver = state.receivers.first {
-            if claimed(state) > 0 {
-                guard isHeadPublished(state) else { break }
+        while thorough || !state.hasReceiverSteward, let receiver = state.receivers.first {
+            if isRingOwed(state) {
+                guard popSpill(&state, to: receiver.payload(layout)) else { break }
+            } else {
+                guard decide(state.debt == 0), isHeadPublished(state) else { break }
                 pop(&state, to: receiver.payload(layout))
-            } else if !popSpill(&state, to: receiver.payload(layout)) {
-                break
             }
             grant(receiver, &state, &effects)
             admit(&state, &effects, thorough: thorough)

@@ -64,9 +64,8 @@ extension ChannelCore {
 
     /// Moves the oldest element out if it is there; the gate is closed.
     private func takeOut(_ state: inout ChannelState, to destination: UnsafeMutableRawPointer) -> Bool {
-        guard state.debt == 0 else { return false }
-        guard claimed(state) > 0 else { return popSpill(&state, to: destination) }
-        guard isHeadPublished(state) else { return false }
+        if isRingOwed(state) { return popSpill(&state, to: destination) }
+        guard decide(state.debt == 0), isHeadPublished(state) else { return false }
         pop(&state, to: destination)
         return true
     }

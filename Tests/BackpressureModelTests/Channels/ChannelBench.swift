@@ -8,6 +8,7 @@
 
 #if BACKPRESSURE_MODEL_CHECK
     @testable import Backpressure
+    import BackpressureTestSupport
     import ModelChecker
 
     /// One channel of integers, and what the operations on it came to.
@@ -19,6 +20,8 @@
             case received(Int)
             case ended(Rejection?)
             case empty
+            case number(Int)
+            case flag(Bool)
         }
 
         /// A send that had to wait: its element, and where its side stood when it was registered.
@@ -29,17 +32,20 @@
 
         let channel: BoundedChannel<Int, Never>
         private(set) var notes: [[Note]] = Array(repeating: [], count: 8)
+        /// What was done when, if it is to be judged as a history.
+        private(set) var history: [ChannelOperation] = []
         private(set) var waits: [Wait] = []
         /// What was still in when all threads had finished.
-        private var rest: [Int] = []
+        private(set) var rest: [Int] = []
         private let waiterWords = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 8)
-        private let prefilled: Int
+        let prefilled: Int
         private let deadline: Int64
+        private let start: UInt64
         private let hasSwappedStores: Bool
 
         init(
             capacity: Int, overflow: OverflowPolicy = .suspend, fairness: Fairness = .fifo, filled: Int = 0,
-            deadline: Int64 = .max, hasSwappedStores: Bool = false
+            deadline: Int64 = .max, hasSwappedStores: Bool = false, start: UInt64 = 0
         ) {
             self.deadline = deadline
             self.hasSwappedStores = hasSwappedStores
@@ -49,6 +55,8 @@
                 capacity: capacity, overflow: overflow, fairness: fairness,
                 onUndelivered: { element, reason in sink.elements.append((element, reason)) })
             prefilled = filled
+            if start > 0 { channel.startAt(start) }
+            self.start = start
             // The timer of a model is a thread of the model, not a task.
             channel.core.state.withLock { $0.deadlines = Deadlines(armedFor: .min) }
             for index in 0..<filled { _ = channel.trySend(-1 - index) }
@@ -56,7 +64,8 @@
             for index in 0..<8 { waiterWords.storeBytes(of: 0, toByteOffset: index * 8, as: UInt64.self) }
         }
 
-        private let collect: () -> [(Int, Rejection)]
+        /// What the hook was given.
+        let collect: () -> [(Int, Rejection)]
 
         deinit { waiterWords.deallocate() }
 
@@ -122,6 +131,12 @@
             case .finished: note(.ended(nil), me)
             }
         }
+
+        func count(by me: Int) { note(.number(channel.count), me) }
+
+        func isClosed(by me: Int) { note(.flag(channel.isClosed), me) }
+
+        func record(_ operation: ChannelOperation) { history.append(operation) }
 
         /// The shipped publish; or, planted, the stamp stored before the element.
         private func publish(_ element: Int, _ slot: UnsafeMutableRawPointer, _ stamp: UInt64) {
@@ -234,7 +249,7 @@
                 case .sent(let element): sent[element, default: 0] += 1
                 case .received(let element): out[element, default: 0] += 1
                 case .dropped(let element): dropped.append(element)
-                case .returned, .ended, .empty: break
+                case .returned, .ended, .empty, .number, .flag: break
                 }
             }
             for element in rest { out[element, default: 0] += 1 }
@@ -248,7 +263,8 @@
             ModelRuntime.expect(
                 sent == out, "sent \(sent) but received, left or undelivered \(out); notes \(notes.prefix(4))")
             ModelRuntime.expect(
-                snapshot.sent == UInt64(sent.count), "snapshot counts \(snapshot.sent) sends, there were \(sent.count)")
+                snapshot.sent &- start == UInt64(sent.count),
+                "snapshot counts \(snapshot.sent) sends, there were \(sent.count)")
             if has(.ended(nil)), !undelivered.contains(where: { $0.1 == .abandoned }) {
                 ModelRuntime.expect(rest.isEmpty, "\(rest) came after a receiver had been told of the end")
             }

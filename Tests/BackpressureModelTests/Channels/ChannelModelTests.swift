@@ -4,11 +4,8 @@
 // Every program of `ChannelModels`, in every schedule.
 
 #if BACKPRESSURE_MODEL_CHECK
-    import Foundation
     import ModelChecker
     import Testing
-
-    private let isDeep = ProcessInfo.processInfo.environment["BACKPRESSURE_DEEP"] == "1"
 
     @Suite(.serialized) struct ChannelModelTests {
         @Test(arguments: ChannelModels.all)
@@ -30,6 +27,21 @@
             let exploration = Explorer.explore(program.model)
             print(exploration.description.prefix(400))
             #expect(exploration.exhausted, "\(exploration)")
+        }
+
+        /// Sleep sets alone complete one execution for each order of dependent steps: the same number.
+        @Test func reversalLosesNoScheduleOfTheChannel() {
+            let limit = isDeep ? 200_000 : 3_000
+            var compared = 0
+            for program in ChannelModels.all {
+                let reversed = Explorer.explore(program.model, Options(maxExecutions: limit))
+                guard reversed.exhausted else { continue }
+                let asleep = Explorer.explore(program.model, Options(strategy: .sleepSets))
+                #expect(asleep.exhausted && asleep.executions == reversed.executions, "\(reversed) \(asleep)")
+                compared += 1
+            }
+            print("\(compared) models agree with sleep sets alone")
+            #expect(compared > 60)
         }
 
         @Test func modelsAreManyAndNamedOnce() {

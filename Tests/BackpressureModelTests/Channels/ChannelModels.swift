@@ -8,6 +8,7 @@
 
 #if BACKPRESSURE_MODEL_CHECK
     @testable import Backpressure
+    import BackpressureTestSupport
     import ModelChecker
 
     /// One operation of a thread.
@@ -18,8 +19,11 @@
         case trySend(Int)
         case receive
         case tryReceive
+        case count
+        case isClosed
         case finish
         case abandon
+        /// Of the wait of that thread.
         case cancel(Int)
         case timerRings
     }
@@ -37,22 +41,35 @@
         var isNeverFull = false
         /// A planted bug that is in the bench and not in the source.
         var hasSwappedStores = false
+        /// How the history is judged; nil if only the contract is.
+        var emptiness: SequentialChannel.Emptiness?
+        /// Waits that nobody ends are judged, and then ended by a close; otherwise they are a deadlock.
+        var isRescued = false
+        /// Where the ring starts, in positions.
+        var start: UInt64 = 0
         let threads: [[Op]]
 
         var description: String { name }
 
         var model: Model {
             let this = self
+            let judge = HistoryJudge(self)
+            let rescuer = threads.count
+            let rescue: @Sendable (ChannelBench) -> Void = { $0.rescue(by: rescuer, isTimed: judge != nil) }
             return Model(
                 name,
                 setup: {
                     ChannelBench(
                         capacity: this.capacity, overflow: this.overflow, fairness: this.fairness,
                         filled: this.filled, deadline: this.deadline,
-                        hasSwappedStores: this.hasSwappedStores)
+                        hasSwappedStores: this.hasSwappedStores, start: this.start)
                 },
                 threads: threads.enumerated().map { me, operations in
-                    { bench in for operation in operations { bench.run(operation, by: me) } }
+                    { bench in
+                        for operation in operations {
+                            if judge == nil { bench.run(operation, by: me) } else { bench.runTimed(operation, by: me) }
+                        }
+                    }
                 },
                 check: { bench in
                     bench.check()
@@ -60,7 +77,9 @@
                     if let receiver = this.soleReceiver {
                         bench.checkBypass(receiver: receiver, bound: Int(this.fairness.bypass))
                     }
-                })
+                    judge?.check(bench)
+                },
+                rescue: isRescued ? rescue : nil)
         }
     }
 
@@ -71,6 +90,8 @@
             case .trySend(let element): trySend(element, by: me)
             case .receive: receive(by: me)
             case .tryReceive: tryReceive(by: me)
+            case .count: count(by: me)
+            case .isClosed: isClosed(by: me)
             case .finish: channel.finish()
             case .abandon: channel.cancel()
             case .cancel(let other): cancelWait(of: other)

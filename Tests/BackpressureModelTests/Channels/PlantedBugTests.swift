@@ -52,6 +52,7 @@
     private let spilling = ChannelModel(
         name: "full: receive | trySend", filled: 1, threads: [[.receive], [.trySend(10)]])
 
+    private let overdrawn = PairModels.model("s|s|r", .dropOldest, 1, .fifo, 0)
     private let receiving = "ChannelCore+Receive.swift"
     private let sending = "ChannelCore+Send.swift"
     private let pumping = "ChannelCore+Pump.swift"
@@ -110,6 +111,7 @@
         PlantedBug(
             "wrong lap arithmetic", "RingLayout.swift", "decide(word & indexMask == lastIndex)", .forceTrue,
             in: rejectingThree),
+        PlantedBug("debtIgnored", pumping, "decide(state.debt == claimed(state))", .forceFalse, in: overdrawn),
         PlantedBug("off-by-one capacity", pumping, "decide(logicalCount(state) < capacity)", .forceTrue, in: toFull),
         PlantedBug(
             "relaxedPublish", "BoundedChannel+Send.swift", "AtomicWord(at: slot).storeReleasing(stamp)", .relaxed,
@@ -149,6 +151,25 @@
         ])
         func swappedStoresAreFound(_ name: String, _ program: ChannelModel) {
             #expect(Explorer.explore(program.model).violation?.kind == .dataRace, "\(name) survived")
+        }
+
+        /// Two bugs of the protocol's list that cannot show in this channel as it is, and must once room can be reserved.
+        ///
+        /// emptyByStamp: who sees "empty" in the ring alone while a send is half-way may be told so, and "finished" is
+        /// asked again under the lock. verdictIgnoresGate: what lies beside the ring was sent while the look went on,
+        /// so "empty" was true when it began; and a gated head is never equal to a full tail.
+        @Test(arguments: [
+            ("emptyByStamp", "decide(other & RingWord.position == word)", Mutation.Effect.forceTrue),
+            ("verdictIgnoresGate, receiver", "decide(other & RingWord.gate != 0)", .forceFalse),
+            ("verdictIgnoresGate, sender", "decide(other >= RingWord.gate)", .forceFalse),
+        ])
+        func cannotShowYet(_ name: String, _ snippet: String, _ effect: Mutation.Effect) {
+            let mutation = Mutation(file: "Ring.swift", snippet: snippet, effect)
+            for text in ["s|F|r", "s|r|r", "sr|sr", "sF|Rr", "s|s|r"] {
+                let program = PairModels.model(text, .suspend, 1, .fifo, text == "s|r|r" ? 1 : 0)
+                let exploration = Explorer.explore(program.model, Options(mutation: mutation))
+                #expect(exploration.exhausted, "\(name) shows now: plant it. \(exploration)")
+            }
         }
 
         /// Bug A2: without a look under the lock before the gate is closed, all stays correct and most operations

@@ -3,8 +3,12 @@
 
 // Shared memory for the checker's own tests: a few words and plain slots, the same in both builds.
 
+import Foundation
 import ModelChecker
 import Synchronization
+
+/// The long set: `BACKPRESSURE_DEEP=1`.
+let isDeep = ProcessInfo.processInfo.environment["BACKPRESSURE_DEEP"] == "1"
 
 /// Words that are atomics, locks or plain slots, as a model uses them; all zero at first.
 final class Words: @unchecked Sendable {

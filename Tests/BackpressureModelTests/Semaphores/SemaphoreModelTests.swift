@@ -4,11 +4,8 @@
 // Every program of `SemaphoreModels`, in every schedule.
 
 #if BACKPRESSURE_MODEL_CHECK
-    import Foundation
     import ModelChecker
     import Testing
-
-    private let isDeep = ProcessInfo.processInfo.environment["BACKPRESSURE_DEEP"] == "1"
 
     @Suite(.serialized) struct SemaphoreModelTests {
         @Test(arguments: SemaphoreModels.every)

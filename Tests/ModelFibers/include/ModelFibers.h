@@ -17,6 +17,11 @@
 typedef struct mf_fiber mf_fiber;
 typedef void (*mf_entry)(void *_Nullable context);
 
+/// Whether the fibres made from now on are OS threads that hand a baton to each other: slow, but code that keeps
+/// something in thread-local storage across a switch, as Swift's tasks do, can run on them. All fibres that switch to
+/// each other must be of one kind.
+void mf_use_threads(bool threads);
+
 /// A fibre that stands for the calling thread's own stack.
 mf_fiber *_Nonnull mf_adopt_thread(void);
 

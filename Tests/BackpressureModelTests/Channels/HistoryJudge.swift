@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// What the threads of a model did, as a history that a sequential channel must explain, in every execution.
+//
+// Many executions have the same history: a verdict is remembered by the answers and by which operation ended before
+// which began.
+
+#if BACKPRESSURE_MODEL_CHECK
+    @testable import Backpressure
+    import BackpressureTestSupport
+    import ModelChecker
+
+    typealias ChannelOperation = HistoryOperation<ChannelCall, ChannelReply>
+
+    /// Judges the histories of one model.
+    final class HistoryJudge: @unchecked Sendable {
+        private struct Key: Hashable {
+            var replies: [ChannelReply] = []
+            var before: [UInt64] = []
+        }
+
+        private let program: ChannelModel
+        private let emptiness: SequentialChannel.Emptiness
+        private var known: Set<Key> = []
+
+        init?(_ program: ChannelModel) {
+            guard let emptiness = program.emptiness else { return nil }
+            (self.program, self.emptiness) = (program, emptiness)
+        }
+
+        /// Called once all threads have finished and the contract was checked, which drained the channel.
+        func check(_ bench: ChannelBench) {
+            var history = bench.history
+            // Operations of one thread are in order; the rest is made to be.
+            history.sort { $0.began < $1.began }
+            let end = 1_000_000
+            func append(_ call: ChannelCall, _ reply: ChannelReply) {
+                history.append(
+                    ChannelOperation(call, reply, began: end + 2 * history.count, ended: end + 2 * history.count + 1))
+            }
+            for element in bench.rest { append(.tryReceive, .received(element)) }
+            append(.tryReceive, bench.channel.isClosed ? .ended : .empty)
+            append(.undelivered, .elements(bench.collect().map(\.0).sorted()))
+
+            var key = Key()
+            for operation in history {
+                key.replies.append(operation.reply)
+                var before: UInt64 = 0
+                for (index, other) in history.enumerated() where other.ended < operation.began { before |= 1 << index }
+                key.before.append(before)
+            }
+            guard !known.contains(key) else { return }
+            let initial = SequentialChannel(
+                capacity: program.capacity, overflow: program.overflow, emptiness: emptiness,
+                elements: (0..<bench.prefilled).map { -1 - $0 })
+            switch LinearizabilityChecker.check(history, from: initial) {
+            case .linearizable: known.insert(key)
+            case .violated: ModelRuntime.fail("not linearizable: \(Self.text(history))")
+            case .undecided: ModelRuntime.fail("undecided: \(Self.text(history))")
+            }
+        }
+
+        private static func text(_ history: [ChannelOperation]) -> String {
+            history.map { "\($0.call) -> \($0.reply) [\($0.began)...\($0.ended)]" }.joined(separator: ", ")
+        }
+    }
+
+    extension ChannelBench {
+        /// Runs an operation and notes when it began and ended.
+        func runTimed(_ operation: Op, by me: Int) {
+            guard let call = ChannelCall(operation) else { return run(operation, by: me) }
+            let began = ModelRuntime.invocation()
+            run(operation, by: me)
+            let ended = ModelRuntime.response()
+            let reply = call == .finish || call == .cancel ? .done : ChannelReply(notes[me].last)
+            record(ChannelOperation(call, reply, began: began, ended: ended))
+        }
+
+        /// Nobody can move: whoever waits must have a reason, and is then told of the end.
+        func rescue(by me: Int, isTimed: Bool) {
+            let snapshot = channel.snapshot()
+            ModelRuntime.expect(
+                snapshot.waitingSenders == 0 || snapshot.depth == channel.capacity && !snapshot.isClosed,
+                "senders wait for no reason: \(snapshot)")
+            ModelRuntime.expect(
+                snapshot.waitingReceivers == 0 || snapshot.depth == 0 && !snapshot.isClosed,
+                "receivers wait for no reason: \(snapshot)")
+            if isTimed { runTimed(.finish, by: me) } else { run(.finish, by: me) }
+        }
+    }
+
+    extension ChannelCall {
+        /// Nil for what is no operation on the channel but ends a wait.
+        init?(_ operation: Op) {
+            switch operation {
+            case .send(let element): self = .send(element)
+            case .trySend(let element): self = .trySend(element)
+            case .receive: self = .receive
+            case .tryReceive: self = .tryReceive
+            case .count: self = .count
+            case .isClosed: self = .isClosed
+            case .finish: self = .finish
+            case .abandon: self = .cancel
+            case .cancel, .timerRings: return nil
+            }
+        }
+    }
+
+    extension ChannelReply {
+        init(_ note: ChannelBench.Note?) {
+            switch note {
+            case .sent: self = .sent
+            case .dropped: self = .dropped
+            case .returned(_, let reason): self = .returned(reason)
+            case .received(let element): self = .received(element)
+            case .ended(nil): self = .ended
+            case .ended(.some(let reason)): self = .gaveUp(reason)
+            case .empty: self = .empty
+            case .number(let number): self = .number(number)
+            case .flag(let flag): self = .flag(flag)
+            case nil: preconditionFailure("an operation left no note")
+            }
+        }
+    }
+
+    extension BoundedChannel {
+        /// As if `position` elements had passed through a channel that nobody uses yet.
+        func startAt(_ position: UInt64) {
+            let word = ring.geometry.word(ordinal: position)
+            precondition(word < RingWord.noLimit, "no ring reaches position \(position)")
+            let stride = SlotLayout(of: Element.self).stride
+            var place = word
+            for _ in 0..<capacity {
+                AtomicWord(at: ring.slot(place, stride: stride)).storeRelaxed(ring.geometry.freeStamp(place))
+                place = ring.geometry.next(place)
+            }
+            ring.tail.storeRelaxed(word)
+            ring.head.storeRelaxed(word)
+            let yield = ring.geometry.word(ordinal: position + ChannelCore.yieldInterval)
+            core.state.withLock { ($0.tailYield, $0.headYield) = (yield, yield) }
+            ring.tailLimit.storeRelaxed(yield)
+            ring.headLimit.storeRelaxed(yield)
+        }
+    }
+#endif

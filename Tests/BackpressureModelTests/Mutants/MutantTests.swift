@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// Runs the mutants and says who was killed by what. Each runs in a process of its own, because a mutant may stop the
+// process: that is a kill, too.
+//
+//     BACKPRESSURE_MODEL_CHECK=1 BACKPRESSURE_MUTANTS=1 swift test -c release -Xswiftc -enable-testing \
+//         --scratch-path .build-mc --filter MutantTests.everyMutantIsKilledOrArgued
+//
+// A survivor needs an entry in `Survivors.md`, and an entry a survivor.
+
+#if BACKPRESSURE_MODEL_CHECK
+    import Foundation
+    import ModelChecker
+    import Synchronization
+    import Testing
+
+    private func variable(_ name: String) -> String? { ProcessInfo.processInfo.environment[name] }
+
+    @Suite(.serialized) struct MutantTests {
+        @Test(.enabled(if: variable("BACKPRESSURE_MUTANTS") != nil), .timeLimit(.minutes(40)))
+        func everyMutantIsKilledOrArgued() throws {
+            // Which program comes by which place, from the unchanged source; smaller programs first.
+            var touched: [Site: [Int]] = [:]
+            var sizes: [Int] = []
+            for (index, entry) in MutantCorpus.entries.enumerated() {
+                let exploration = entry.explore(nil)
+                #expect(exploration.violation == nil, "\(exploration)")
+                sizes.append(exploration.steps)
+                for site in exploration.sites { touched[site, default: []].append(index) }
+            }
+            let places = touched.keys.filter { site in
+                MutantCorpus.files.contains(site.file.split(separator: "/").last.map(String.init) ?? "")
+            }
+            let mutants = places.flatMap { place in
+                Mutant.all(at: place).map { ($0, (touched[place] ?? []).sorted { sizes[$0] < sizes[$1] }) }
+            }.sorted { ($0.0.file, $0.0.line, $0.0.description) < ($1.0.file, $1.0.line, $1.0.description) }
+            print("\(mutants.count) mutants at \(places.count) places, \(MutantCorpus.entries.count) programs")
+
+            let verdicts = Self.runAll(mutants)
+            var survivors: [Mutant] = []
+            for (mutant, _) in mutants {
+                let verdict = verdicts[mutant] ?? "survived (never run)"
+                guard verdict.hasPrefix("survived") else { continue }
+                print("\(mutant): \(verdict)  | \(SourceText.line(file: mutant.file, mutant.line))")
+                survivors.append(mutant)
+            }
+            let killed = mutants.count - survivors.count
+            print("mutants: \(killed) of \(mutants.count) killed, \(survivors.count) survive")
+            #expect(killed * 10 >= mutants.count * 9)
+            let argued = Argument.all
+            for survivor in survivors {
+                #expect(argued.contains { $0.covers(survivor) }, "no argument for \(survivor)")
+            }
+            for argument in argued {
+                #expect(survivors.contains { argument.covers($0) }, "nothing survives by \(argument)")
+            }
+        }
+
+        /// In the process of one mutant: the programs that come by its place, one after the other.
+        @Test(.enabled(if: variable("BACKPRESSURE_MUTANT") != nil))
+        func oneMutant() throws {
+            let mutant = try #require(variable("BACKPRESSURE_MUTANT").flatMap(Mutant.init))
+            let programs = (variable("BACKPRESSURE_MUTANT_PROGRAMS") ?? "").split(separator: ",").compactMap { Int($0) }
+            for index in programs {
+                let entry = MutantCorpus.entries[index]
+                print("TRY \(entry.name)")
+                fflush(nil)
+                let exploration = entry.explore(mutant.mutation)
+                guard let violation = exploration.violation else { continue }
+                print("KILLED by [\(entry.name)] \(violation.kind.rawValue) after \(exploration.executions) executions")
+                fflush(nil)
+                return
+            }
+            print("SURVIVED \(programs.count) programs")
+            fflush(nil)
+        }
+
+        // MARK: Processes
+
+        private static func runAll(_ mutants: [(Mutant, [Int])]) -> [Mutant: String] {
+            let verdicts = Mutex<[Mutant: String]>([:])
+            let next = Mutex(0)
+            let workers = (0..<2).map { _ in
+                Thread {
+                    while true {
+                        let index = next.withLock { index in
+                            defer { index += 1 }
+                            return index
+                        }
+                        guard index < mutants.count else { break }
+                        let verdict = run(mutants[index].0, mutants[index].1)
+                        print("\(mutants[index].0): \(verdict)")
+                        fflush(nil)
+                        verdicts.withLock { $0[mutants[index].0] = verdict }
+                    }
+                }
+            }
+            for worker in workers { worker.start() }
+            while !workers.allSatisfy(\.isFinished) { Thread.sleep(forTimeInterval: 0.05) }
+            return verdicts.withLock { $0 }
+        }
+
+        private static func run(_ mutant: Mutant, _ programs: [Int]) -> String {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+            process.arguments = ["--testing-library", "swift-testing", "--filter", "MutantTests/oneMutant"]
+            var environment = ProcessInfo.processInfo.environment
+            environment["BACKPRESSURE_MUTANTS"] = nil
+            environment["BACKPRESSURE_MUTANT"] = mutant.description
+            environment["BACKPRESSURE_MUTANT_PROGRAMS"] = programs.map(String.init).joined(separator: ",")
+            environment["SWIFT_BACKTRACE"] = "enable=no"
+            process.environment = environment
+            let output = Pipe()
+            process.standardOutput = output
+            process.standardError = FileHandle.nullDevice
+            guard (try? process.run()) != nil else { return "survived (no process)" }
+            // A mutant that does not end is one that a user would notice.
+            let watch = Thread {
+                let deadline = Date().addingTimeInterval(120)
+                while process.isRunning, Date() < deadline { Thread.sleep(forTimeInterval: 0.1) }
+                if process.isRunning { process.terminate() }
+            }
+            watch.start()
+            let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            process.waitUntilExit()
+            let lines = text.split(separator: "\n")
+            if let line = lines.last(where: { $0.hasPrefix("KILLED") }) { return "killed" + line.dropFirst(6) }
+            if let line = lines.last(where: { $0.hasPrefix("SURVIVED") }) { return "survived" + line.dropFirst(8) }
+            let last = lines.last { $0.hasPrefix("TRY") }?.dropFirst(4) ?? "nothing"
+            return "killed by [\(last)]: the process stopped"
+        }
+    }
+
+    /// Why a mutant survives, from `Survivors.md`: lines of the form "- `File.swift` `snippet` operator, operator: why".
+    private struct Argument: CustomStringConvertible {
+        let file: String
+        let snippet: String
+        let effects: Set<String>
+
+        var description: String { "\(file) \(snippet) \(effects.sorted())" }
+
+        func covers(_ mutant: Mutant) -> Bool {
+            file == mutant.file && effects.contains(mutant.effect.rawValue)
+                && SourceText.line(file: mutant.file, mutant.line).contains(snippet)
+        }
+
+        static var all: [Argument] {
+            let url = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+                .appendingPathComponent("Survivors.md")
+            guard let text = try? String(contentsOf: url, encoding: .utf8) else { return [] }
+            return text.split(separator: "\n").compactMap { line in
+                let parts = line.split(separator: "`", omittingEmptySubsequences: false)
+                guard line.hasPrefix("- `"), parts.count >= 5, let colon = parts[4].firstIndex(of: ":") else {
+                    return nil
+                }
+                let effects = parts[4][..<colon].split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+                return Argument(file: String(parts[1]), snippet: String(parts[3]), effects: Set(effects))
+            }
+        }
+    }
+#endif
