@@ -27,7 +27,9 @@
 /// | `onComplete` | the end; needs no demand [1.5] | these two together at most once, |
 /// | `onError` | the end; needs no demand [1.4] | and nothing after it [1.7] |
 ///
-/// Each signal happens before the next, whatever threads they run on. Nothing here starts a task or switches threads
+/// Each signal happens before the next, whatever threads they run on. No signal runs inside another signal of the same
+/// subscriber, also not on the same thread: what is requested inside `onSubscribe` or `onNext` is sent after that has
+/// returned. (This is stricter than rules 3.3 and 3.10; it is what lets a subscriber be a struct.) Nothing here starts a task or switches threads
 /// unless its own text says so: elements are sent on the thread that requests them, or that brings them.
 ///
 /// Elements are `Copyable`. They, and the subscribers, need be `Sendable` only where a stage says so: where it has several
@@ -39,7 +41,7 @@ extension Flow {
     /// Sends elements to its subscribers as they ask for them.
     ///
     /// A publisher may serve one subscriber or many, each from the start or from now on; its own text says which [1.11].
-    public protocol Publisher<Output> {
+    public protocol Publisher<Output>: SendableMetatype {
         /// What it sends.
         associatedtype Output
 
@@ -61,7 +63,7 @@ extension Flow {
     /// lock, except against the subscriber's own other methods.
     ///
     /// The methods return soon: what takes long goes to a task [2.2].
-    public protocol Subscriber<Input> {
+    public protocol Subscriber<Input>: SendableMetatype {
         /// What it receives.
         associatedtype Input
 
@@ -98,7 +100,7 @@ extension Flow {
     /// One subscriber's tie to its publisher.
     ///
     /// Both methods may be called from any thread, at any time, from inside any signal, and together. They return
-    /// normally [3.15, 3.16]; signals may run inside them [3.10, 3.11].
+    /// normally [3.15, 3.16]; signals may run inside them [3.10, 3.11], unless they are themselves called from a signal.
     public protocol Subscription: AnyObject, Sendable {
         /// Asks for `demand` more elements [3.8].
         ///
