@@ -137,6 +137,13 @@ where Downstream.Input == Machine.Output {
         return result.value
     }
 
+    /// Asks or tells the machine something of which the drain loop need not know.
+    @inlinable @inline(__always)
+    func ask<Result>(_ body: (inout Machine) -> Result) -> Result {
+        let result = machine.withLock { Guarded(body(&$0.value)) }
+        return result.value
+    }
+
     /// The caller came to own the word.
     @inlinable @inline(__always)
     func run() {
