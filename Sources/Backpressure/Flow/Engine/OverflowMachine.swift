@@ -119,7 +119,7 @@ struct OverflowMachine<Output>: StageMachine {
         !isClosed && !isEnded && queue.count < rules.capacity && (!rules.needsDemand || admitted < requested)
     }
 
-    /// - Parameter requested: What downstream has asked for in total.
+    /// Takes an element, or says why not; `requested` is what downstream has asked for in total.
     @inlinable
     mutating func push(_ element: Output, expiry: Int64, requested: UInt64) -> Verdict {
         if isClosed { return .refused(.abandoned) }
@@ -237,8 +237,8 @@ struct OverflowSubscriber<Downstream: Flow.Subscriber>: Flow.Subscriber {
         case .refused(.full):
             rules.drop(element, .full)
             if rules.overflow == .fail { stage.ask { $0.upstream.take() }?.cancel() }
-        case .refused(.abandoned): rules.drop(element, .abandoned)
-        case .refused: break
+        // It was on its way when the stage had ended already.
+        case .refused: rules.drop(element, .abandoned)
         }
     }
 

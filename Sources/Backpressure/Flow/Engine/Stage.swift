@@ -40,9 +40,7 @@ protocol StageMachine: SendableMetatype {
     associatedtype Output
     associatedtype Effect = Never
 
-    /// What to do next.
-    ///
-    /// - Parameter unmet: What downstream has asked for and not got.
+    /// What to do next; `unmet` is what downstream has asked for and not got.
     mutating func next(unmet: UInt64) -> StageOrder<Self>
 
     /// The machine of a closed stage: it holds nothing and refuses everything.

@@ -84,11 +84,12 @@ extension Flow {
         ///   - onDropped: Gets each of those, once for each subscriber that misses it, outside all locks.
         /// - Precondition: A capacity is at least 1.
         @inlinable
-        public convenience init(_ delivery: SinkDelivery, meter: DropMeter? = nil, onDropped: DropHook<Element>? = nil) {
+        public convenience init(_ delivery: SinkDelivery, meter: DropMeter? = nil, onDropped: DropHook<Element>? = nil)
+        {
             self.init(delivery, meter: meter, onDropped: onDropped, onRoom: nil)
         }
 
-        /// - Parameter onRoom: Called outside all locks when there may be more room than before.
+        // `onRoom` is called outside all locks when there may be more room than before.
         @inlinable
         init(
             _ delivery: SinkDelivery, meter: DropMeter?, onDropped: DropHook<Element>?,
@@ -147,7 +148,11 @@ extension Flow {
         // MARK: Reading
 
         /// How many subscribers there are that have not cancelled.
-        public var subscriberCount: Int { state.withLock { $0.prune(); return $0.targets.count } }
+        public var subscriberCount: Int {
+            state.withLock {
+                $0.prune(); return $0.targets.count
+            }
+        }
 
         /// The greatest number of elements that wait for one subscriber.
         public var maximumLag: Int {
