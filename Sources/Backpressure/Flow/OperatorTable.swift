@@ -69,6 +69,9 @@ package enum OperatorTable {
         row(
             "SubmissionPublisher", .source, out: "-", bound: "capacity, each subscriber; 1 before them",
             cancel: "each subscriber for itself", error: "after what waits"),
+        row(
+            "MulticastProcessor", .source, out: "`capacity` ahead of the slowest subscriber, topped up at 3/4",
+            bound: "capacity, each subscriber", cancel: "each subscriber for itself", error: "after what waits"),
     ]
 
     static let operators: [OperatorRow] = [

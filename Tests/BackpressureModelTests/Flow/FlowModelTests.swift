@@ -54,10 +54,6 @@
             "word.fetchOrAcquiringAndReleasing(DrainLook.cancelled | DrainLook.owned) & DrainLook.owned", .skip,
             in: FlowModels.windowCancel),
         FlowBug(
-            "an end that leaves the word open", word,
-            "{ _ = word.fetchOrAcquiringAndReleasing(DrainLook.cancelled | DrainLook.owned) }", .skip,
-            in: FlowModels.endAndRequest),
-        FlowBug(
             "an invalid demand that is lost", word,
             "word.fetchOrAcquiringAndReleasing(DrainLook.invalid | DrainLook.owned)", .skip, in: FlowModels.invalid),
         FlowBug(

@@ -332,6 +332,49 @@ struct FlowSinkTests {
         }
     }
 
+    @Test("a processor goes at the pace of its slowest subscriber and asks for what fits")
+    func processor() {
+        let hand = Hand<Int>()
+        let processor = Flow.MulticastProcessor<Int>(capacity: 4)
+        hand.subscribe(processor)
+        #expect(hand.requests.isEmpty)
+        let fast = Probe<Int>(.unbounded)
+        let slow = Probe<Int>()
+        processor.subscribe(fast)
+        processor.subscribe(slow)
+        #expect(hand.requests == [4] && processor.subscriberCount == 2)
+        hand.send(1, 2, 3, 4)
+        #expect(fast.elements == [1, 2, 3, 4] && hand.requestedInAll == 4)
+        slow.request(3)
+        #expect(slow.elements == [1, 2, 3] && hand.requestedInAll == 5)
+        let second = Hand<Int>()
+        second.subscribe(processor)
+        #expect(second.isCancelled)
+        hand.send(5)
+        hand.fail(Boom())
+        #expect(fast.error is Boom && !slow.hasEnded)
+        slow.request(5)
+        #expect(slow.elements == [1, 2, 3, 4, 5] && slow.error is Boom)
+        let late = Probe<Int>()
+        processor.subscribe(late)
+        #expect(late.error is Boom)
+        for probe in [fast, slow, late] { probe.expectContract() }
+    }
+
+    @Test("a processor between two chains, requests from inside: all arrives, the stack stays flat")
+    func processorChain() {
+        let processor = Flow.MulticastProcessor<Int>(capacity: 8)
+        let probes = [Probe<Int>(1, each: 1), Probe<Int>(.unbounded)]
+        Threads.run(1, stackSize: 1 << 18) { _ in
+            for probe in probes { processor.map { $0 * 2 }.subscribe(probe) }
+            Flow.range(0..<20_000).subscribe(processor)
+        }
+        for probe in probes {
+            #expect(probe.isComplete && probe.elements == (0..<20_000).map { $0 * 2 })
+            probe.expectContract()
+        }
+    }
+
     @Test("a submission waits for the slowest subscriber; an offer gives up in time")
     func submission() async throws {
         let clock = ManualClock()

@@ -121,6 +121,8 @@ struct DrainWord: @unchecked Sendable {
     }
 
     /// The stream has ended: nothing that is called on the subscription has an effect any more.
+    ///
+    /// The owner never leaves after it, which alone would do; the flag spares later requests their swap.
     @inlinable @inline(__always)
     func close() { _ = word.fetchOrAcquiringAndReleasing(DrainLook.cancelled | DrainLook.owned) }
 

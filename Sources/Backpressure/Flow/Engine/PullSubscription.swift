@@ -13,28 +13,25 @@
 
 /// What the owner of the word alone touches.
 @usableFromInline
-struct PullState<Iterator: IteratorProtocol, Downstream: Flow.Subscriber> where Downstream.Input == Iterator.Element {
+struct PullState<Iterator: IteratorProtocol> {
     @usableFromInline var iterator: Iterator
     /// The element that comes next.
     @usableFromInline var ahead: Iterator.Element?
     @usableFromInline var emitted: UInt64 = 0
-    /// Nil after the end.
-    @usableFromInline var downstream: Downstream?
+    /// Whether the subscriber is in its place: until the end.
+    @usableFromInline var isSeated = true
 
     @inlinable
-    init(iterator: Iterator, downstream: Downstream) {
-        self.iterator = iterator
-        self.downstream = downstream
-    }
+    init(iterator: Iterator) { self.iterator = iterator }
 }
 
 @usableFromInline
-final class PullSubscription<Iterator: IteratorProtocol, Downstream: Flow.Subscriber>: Flow.Subscription,
+final class PullSubscription<Iterator: IteratorProtocol, Downstream: Flow.Subscriber>: DrainedSubscription,
     @unchecked Sendable
 where Downstream.Input == Iterator.Element {
-    @usableFromInline let word = DrainWord()
     /// Behind a pointer: an exclusivity check per element would cost more than the element.
-    @usableFromInline let state: UnsafeMutablePointer<PullState<Iterator, Downstream>>
+    @usableFromInline let state: UnsafeMutablePointer<PullState<Iterator>>
+    @usableFromInline let downstream: UnsafeMutablePointer<Downstream>
 
     /// What comes at the end; nil is success.
     @usableFromInline let failure: (any Error)?
@@ -43,56 +40,60 @@ where Downstream.Input == Iterator.Element {
     init(_ iterator: Iterator, _ downstream: Downstream, failure: (any Error)? = nil) {
         self.failure = failure
         state = .allocate(capacity: 1)
-        state.initialize(to: PullState(iterator: iterator, downstream: downstream))
+        state.initialize(to: PullState(iterator: iterator))
+        self.downstream = .allocate(capacity: 1)
+        self.downstream.initialize(to: downstream)
+        super.init { unsafeDowncast($0, to: PullSubscription.self).drain() }
     }
 
     @inlinable
     deinit {
+        if state.pointee.isSeated { downstream.deinitialize(count: 1) }
+        downstream.deallocate()
         state.deinitialize(count: 1)
         state.deallocate()
-        word.deallocate()
     }
 
     /// Tells the subscriber of its subscription, and sends what it asked for meanwhile.
     @inlinable
     func start() {
-        state.pointee.downstream?.onSubscribe(self)
+        downstream.pointee.onSubscribe(self)
         if !word.look().mustStop { state.pointee.ahead = state.pointee.iterator.next() }
         drain()
-    }
-
-    @inlinable @inline(__always)
-    func request(_ demand: Demand) {
-        if word.request(demand) { drain() }
-    }
-
-    @inlinable
-    func cancel() {
-        if word.cancel() { drain() }
     }
 
     /// The caller owns the word.
     @inlinable
     @inline(never)
     func drain() {
-        let state = self.state
         PlainAccess.write(state)
-        var emitted = state.pointee.emitted
         var look = word.look()
         while true {
-            guard !look.mustStop, state.pointee.ahead != nil else { return end(look) }
-            if emitted < look.requested, let element = state.pointee.ahead {
-                emitted &+= 1
-                state.pointee.downstream?.onNext(element)
-                look = word.look()
-                // A cancelled iterator is not asked again.
-                if look.mustStop { continue }
-                state.pointee.ahead = state.pointee.iterator.next()
-            } else {
-                state.pointee.emitted = emitted
-                if word.leave(&look) { return }
-            }
+            look = send(&state.pointee, to: &downstream.pointee, look)
+            if look.mustStop || state.pointee.ahead == nil { return end(look) }
+            if word.leave(&look) { return }
         }
+    }
+
+    /// Sends what is asked for; says how the word looked when there was nothing more to send.
+    ///
+    /// The subscriber is `inout` so that the optimiser knows it for exclusive: what `onNext` calls on a subscription that
+    /// it keeps then costs no retain.
+    @inlinable
+    @inline(never)
+    func send(
+        _ state: inout PullState<Iterator>, to downstream: inout Downstream, _ first: DrainLook
+    ) -> DrainLook {
+        let word = self.word
+        var look = first
+        while !look.mustStop, state.emitted < look.requested, let element = state.ahead {
+            state.emitted &+= 1
+            downstream.onNext(element)
+            look = word.look()
+            // A cancelled iterator is not asked again.
+            if !look.mustStop { state.ahead = state.iterator.next() }
+        }
+        return look
     }
 
     /// Lets go of the subscriber, and tells it why unless it cancelled.
@@ -101,7 +102,8 @@ where Downstream.Input == Iterator.Element {
     func end(_ look: DrainLook) {
         word.close()
         state.pointee.ahead = nil
-        guard var downstream = state.pointee.downstream.take() else { return }
+        state.pointee.isSeated = false
+        var downstream = self.downstream.move()
         if look.isCancelled { return }
         if look.isInvalid {
             downstream.onError(Flow.InvalidDemand(word.invalidDemand))

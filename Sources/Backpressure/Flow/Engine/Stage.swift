@@ -73,20 +73,21 @@ struct Guarded<Value>: @unchecked Sendable {
 
 /// What the owner of the word alone touches.
 @usableFromInline
-struct StageSeat<Downstream: Flow.Subscriber> {
+struct StageSeat {
     @usableFromInline var emitted: UInt64 = 0
-    @usableFromInline var downstream: Downstream?
+    /// Whether the subscriber is in its place: until the end.
+    @usableFromInline var isTaken = true
 
     @inlinable
-    init(_ downstream: Downstream) { self.downstream = downstream }
+    init() {}
 }
 
 @usableFromInline
-final class Stage<Machine: StageMachine, Downstream: Flow.Subscriber>: Flow.Subscription, @unchecked Sendable
+final class Stage<Machine: StageMachine, Downstream: Flow.Subscriber>: DrainedSubscription, @unchecked Sendable
 where Downstream.Input == Machine.Output {
-    @usableFromInline let word = DrainWord()
     @usableFromInline let machine: LockedState<Guarded<Machine>>
-    @usableFromInline let seat: UnsafeMutablePointer<StageSeat<Downstream>>
+    @usableFromInline let seat: UnsafeMutablePointer<StageSeat>
+    @usableFromInline let downstream: UnsafeMutablePointer<Downstream>
     /// Where the drain loop runs; nil is the thread of whoever came to own the word.
     @usableFromInline let executor: (any TaskExecutor)?
 
@@ -95,34 +96,24 @@ where Downstream.Input == Machine.Output {
         self.machine = LockedState(Guarded(machine))
         self.executor = executor
         seat = .allocate(capacity: 1)
-        seat.initialize(to: StageSeat(downstream))
+        seat.initialize(to: StageSeat())
+        self.downstream = .allocate(capacity: 1)
+        self.downstream.initialize(to: downstream)
+        super.init { unsafeDowncast($0, to: Stage.self).run() }
     }
 
     @inlinable
     deinit {
+        if seat.pointee.isTaken { downstream.deinitialize(count: 1) }
+        downstream.deallocate()
         seat.deinitialize(count: 1)
         seat.deallocate()
-        word.deallocate()
     }
-
-    // MARK: Downstream's side
-
-    @inlinable @inline(__always)
-    func request(_ demand: Demand) {
-        if word.request(demand) { run() }
-    }
-
-    @inlinable
-    func cancel() {
-        if word.cancel() { run() }
-    }
-
-    // MARK: The stage's own side
 
     /// Gives downstream its subscription, then lets `connect` subscribe to upstream; unless it was cancelled meanwhile.
     @inlinable
     func open(_ connect: () -> Void) {
-        seat.pointee.downstream?.onSubscribe(self)
+        downstream.pointee.onSubscribe(self)
         if !word.look().isCancelled { connect() }
         run()
     }
@@ -154,14 +145,15 @@ where Downstream.Input == Machine.Output {
         PlainAccess.write(seat)
         var look = word.look()
         while true {
-            if look.mustStop { return end(look) }
+            // In this order: laying the signal down is a new look, which may show a cancellation.
             if look.isSignalled { look = word.clearSignal() }
+            if look.mustStop { return end(look) }
             let unmet = look.unmet(after: seat.pointee.emitted)
             let order = machine.withLock { Guarded($0.value.next(unmet: unmet)) }
             switch order.value {
             case .emit(let element):
                 seat.pointee.emitted &+= 1
-                seat.pointee.downstream?.onNext(element)
+                downstream.pointee.onNext(element)
                 look = word.look()
             case .request(let upstream, let demand):
                 upstream.request(demand)
@@ -182,7 +174,8 @@ where Downstream.Input == Machine.Output {
     func end(_ look: DrainLook) {
         guard !look.isCancelled else {
             word.close()
-            let downstream = seat.pointee.downstream.take()
+            seat.pointee.isTaken = false
+            let downstream = self.downstream.move()
             shut()
             _ = consume downstream
             return
@@ -195,9 +188,9 @@ where Downstream.Input == Machine.Output {
     @inline(never)
     func finish(_ error: (any Error)?) {
         word.close()
-        let downstream = seat.pointee.downstream.take()
+        seat.pointee.isTaken = false
+        var downstream = self.downstream.move()
         shut()
-        guard var downstream else { return }
         if let error { downstream.onError(error) } else { downstream.onComplete() }
     }
 

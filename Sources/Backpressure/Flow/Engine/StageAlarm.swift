@@ -15,10 +15,15 @@ final class StageAlarm: DeadlineOwner {
         var generation: UInt64 = 0
     }
 
+    /// A function in a struct: bare, it would be wrapped in a thunk more with each generic access.
+    private struct Handler: Sendable {
+        var body: (@Sendable (Int64) -> Int64)?
+    }
+
     @usableFromInline let timeSource: TimeSource
     private let timer = DeadlineTimer()
     private let armed = LockedState(Armed())
-    private let rang = LockedState<(@Sendable (Int64) -> Int64)?>(nil)
+    private let rang = LockedState(Handler())
 
     @usableFromInline
     init(_ timeSource: TimeSource) { self.timeSource = timeSource }
@@ -29,7 +34,7 @@ final class StageAlarm: DeadlineOwner {
     ///
     /// It must hold the stage weakly: a sleeping timer keeps nobody alive.
     @usableFromInline
-    func onRing(_ body: @escaping @Sendable (_ now: Int64) -> Int64) { rang.withLock { $0 = body } }
+    func onRing(_ body: @escaping @Sendable (_ now: Int64) -> Int64) { rang.withLock { $0.body = body } }
 
     /// Rings at `deadline` or earlier; the caller holds no lock.
     @usableFromInline
@@ -46,7 +51,7 @@ final class StageAlarm: DeadlineOwner {
     /// No more rings.
     @usableFromInline
     func cancel() {
-        rang.withLock { $0 = nil }
+        rang.withLock { $0.body = nil }
         timer.cancel()
     }
 
@@ -57,7 +62,8 @@ final class StageAlarm: DeadlineOwner {
             armed.deadline = .max
             return true
         }
-        guard isCurrent, let body = rang.withLock({ $0 }) else { return nil }
+        let handler = rang.withLock { $0 }
+        guard isCurrent, let body = handler.body else { return nil }
         let next = body(timeSource.now())
         guard next < .max else { return nil }
         let sleepsOn = armed.withLock { armed in

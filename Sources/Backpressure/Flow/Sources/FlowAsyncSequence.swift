@@ -63,24 +63,22 @@ extension Flow {
 
 /// What the owner of the word alone touches.
 @usableFromInline
-struct AsyncPullState<Base: AsyncSequence, Downstream: Flow.Subscriber> where Downstream.Input == Base.Element {
+struct AsyncPullState<Base: AsyncSequence> {
     @usableFromInline var iterator: Base.AsyncIterator?
     @usableFromInline var emitted: UInt64 = 0
-    @usableFromInline var downstream: Downstream?
+    /// Whether the subscriber is in its place: until the end.
+    @usableFromInline var isSeated = true
 
     @inlinable
-    init(iterator: Base.AsyncIterator, downstream: Downstream) {
-        self.iterator = iterator
-        self.downstream = downstream
-    }
+    init(iterator: Base.AsyncIterator) { self.iterator = iterator }
 }
 
 @usableFromInline
-final class AsyncPullSubscription<Base: AsyncSequence & Sendable, Downstream: Flow.Subscriber>: Flow.Subscription,
+final class AsyncPullSubscription<Base: AsyncSequence & Sendable, Downstream: Flow.Subscriber>: DrainedSubscription,
     @unchecked Sendable
 where Downstream.Input == Base.Element {
-    @usableFromInline let word = DrainWord()
-    @usableFromInline let state: UnsafeMutablePointer<AsyncPullState<Base, Downstream>>
+    @usableFromInline let state: UnsafeMutablePointer<AsyncPullState<Base>>
+    @usableFromInline let downstream: UnsafeMutablePointer<Downstream>
     @usableFromInline let executor: (any TaskExecutor)?
     /// The latest task; it may have ended.
     @usableFromInline let task = LockedState<Task<Void, Never>?>(nil)
@@ -89,29 +87,28 @@ where Downstream.Input == Base.Element {
     init(_ base: Base, _ downstream: Downstream, _ executor: (any TaskExecutor)?) {
         self.executor = executor
         state = .allocate(capacity: 1)
-        state.initialize(to: AsyncPullState(iterator: base.makeAsyncIterator(), downstream: downstream))
+        state.initialize(to: AsyncPullState(iterator: base.makeAsyncIterator()))
+        self.downstream = .allocate(capacity: 1)
+        self.downstream.initialize(to: downstream)
+        super.init { unsafeDowncast($0, to: AsyncPullSubscription.self).run() }
     }
 
     @inlinable
     deinit {
+        if state.pointee.isSeated { downstream.deinitialize(count: 1) }
+        downstream.deallocate()
         state.deinitialize(count: 1)
         state.deallocate()
-        word.deallocate()
     }
 
     @inlinable
     func start() {
-        state.pointee.downstream?.onSubscribe(self)
+        downstream.pointee.onSubscribe(self)
         run()
     }
 
     @inlinable
-    func request(_ demand: Demand) {
-        if word.request(demand) { run() }
-    }
-
-    @inlinable
-    func cancel() {
+    override func cancel() {
         if word.cancel() { return run() }
         // Somebody owns the word: a task that may await, or one that is being started and will look.
         task.withLock { $0 }?.cancel()
@@ -151,7 +148,7 @@ where Downstream.Input == Base.Element {
                     return end(word.look(), .success(()))
                 }
                 state.pointee.emitted &+= 1
-                state.pointee.downstream?.onNext(element)
+                downstream.pointee.onNext(element)
             } catch {
                 return end(word.look(), .failure(error))
             }
@@ -165,7 +162,8 @@ where Downstream.Input == Base.Element {
         word.close()
         task.withLock { $0 = nil }
         state.pointee.iterator = nil
-        guard var downstream = state.pointee.downstream.take() else { return }
+        state.pointee.isSeated = false
+        var downstream = self.downstream.move()
         if look.isCancelled { return }
         if look.isInvalid { return downstream.onError(Flow.InvalidDemand(word.invalidDemand)) }
         switch result {

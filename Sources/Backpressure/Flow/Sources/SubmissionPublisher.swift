@@ -166,10 +166,18 @@ final class SubmissionPump<Element: Sendable>: @unchecked Sendable {
 }
 
 /// Rings at whoever answers, once there is somebody.
-private final class RoomBell: Sendable {
-    private let answer = LockedState<(@Sendable () -> Void)?>(nil)
+final class RoomBell: Sendable {
+    /// A function in a struct: bare, it would be wrapped in a thunk more with each generic access.
+    private struct Answer: Sendable {
+        var body: (@Sendable () -> Void)?
+    }
 
-    func answer(_ body: @escaping @Sendable () -> Void) { answer.withLock { $0 = body } }
+    private let answer = LockedState(Answer())
 
-    func ring() { answer.withLock { $0 }?() }
+    func answer(_ body: @escaping @Sendable () -> Void) { answer.withLock { $0.body = body } }
+
+    func ring() {
+        let answer = answer.withLock { $0 }
+        answer.body?()
+    }
 }
