@@ -8,12 +8,14 @@
 //
 // The state lies behind a pointer: an exclusivity record of a stored property would stay open across a switch.
 
-import ModelChecker
+public import ModelChecker
 
 /// State that is read and written only under its lock.
+@usableFromInline
 struct LockedState<State: ~Copyable & Sendable>: ~Copyable, @unchecked Sendable {
-    private let box: UnsafeMutablePointer<State>
+    @usableFromInline let box: UnsafeMutablePointer<State>
 
+    @inlinable
     init(_ state: consuming State) {
         // Not `allocate(capacity:)`: the address is the lock's identity, also of a state without size.
         let raw = UnsafeMutableRawPointer.allocate(
@@ -23,12 +25,14 @@ struct LockedState<State: ~Copyable & Sendable>: ~Copyable, @unchecked Sendable 
         box.initialize(to: state)
     }
 
+    @inlinable
     deinit {
         box.deinitialize(count: 1)
         UnsafeMutableRawPointer(box).deallocate()
     }
 
     /// Runs `body` with the lock held.
+    @inlinable
     borrowing func withLock<Result: ~Copyable>(
         file: StaticString = #fileID, line: UInt = #line, _ body: (inout State) -> Result
     ) -> Result {

@@ -9,21 +9,23 @@
 // ThreadSanitizer does not see the ordering that `Mutex` gives on Linux. With `-DBACKPRESSURE_TSAN` a shadow word is
 // loaded (acquiring) after the lock and stored (releasing) before the unlock, which says the same in terms it knows.
 
-import Synchronization
+public import Synchronization
 
 /// State that is read and written only under its lock.
+@usableFromInline
 struct LockedState<State: ~Copyable & Sendable>: ~Copyable, Sendable {
-    private let mutex: Mutex<State>
+    @usableFromInline let mutex: Mutex<State>
     #if BACKPRESSURE_TSAN
-        private let shadow = Atomic<UInt64>(0)
+        @usableFromInline let shadow = Atomic<UInt64>(0)
     #endif
 
+    @inlinable
     init(_ state: consuming State) {
         mutex = Mutex(state)
     }
 
     /// Runs `body` with the lock held.
-    @inline(__always)
+    @inlinable @inline(__always)
     borrowing func withLock<Result: ~Copyable>(_ body: (inout State) -> Result) -> Result {
         var result: Result?
         mutex.withLock { state in
