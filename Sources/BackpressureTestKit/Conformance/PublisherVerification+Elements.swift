@@ -157,10 +157,10 @@ extension PublisherVerification {
 
     /// Requests all of `demands`, and expects all of a stream of 3.
     func demandIsServed(_ log: CheckLog, _ demands: [Demand]) async {
-        let probe = await subscribed(3)
-        let isEndless = maximumElements == .max
-        if isEndless { return log.skip("an endless stream cannot be asked for everything") }
-        for demand in demands { probe.request(demand) }
+        if maximumElements == .max { return log.skip("an endless stream cannot be asked for everything") }
+        // All at once: what is requested inside `onSubscribe` adds up before the first element.
+        let probe = Probe(onSubscribe: { probe in for demand in demands { probe.request(demand) } })
+        _ = await subscribed(3, probe)
         _ = await environment.settle { probe.isTerminated }
         let text = demands.map(\.description).joined(separator: " + ")
         log.expect(probe.elementCount == 3, "a demand of \(text) brought \(probe.elementCount) elements of 3")

@@ -119,6 +119,28 @@ final class SubscriberBox<Input>: Sendable {
     let onComplete: @Sendable () -> Void
 
     init<S: Flow.Subscriber>(_ subscriber: sending S) where S.Input == Input {
+        // A publisher that misbehaves signals inside a signal. An object can take that and tell of it; the access to a
+        // subscriber that is a value stays exclusive, and so traps.
+        if S.self is AnyObject.Type {
+            nonisolated(unsafe) let subscriber = subscriber
+            onSubscribe = {
+                var object = subscriber
+                object.onSubscribe($0)
+            }
+            onNext = {
+                var object = subscriber
+                object.onNext($0)
+            }
+            onError = {
+                var object = subscriber
+                object.onError($0)
+            }
+            onComplete = {
+                var object = subscriber
+                object.onComplete()
+            }
+            return
+        }
         let storage = Storage(subscriber)
         onSubscribe = { storage.subscriber.onSubscribe($0) }
         onNext = { storage.subscriber.onNext($0) }

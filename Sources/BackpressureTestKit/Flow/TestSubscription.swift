@@ -35,6 +35,7 @@ final class TestSubscription<Output: Sendable>: Flow.Subscription, Sendable {
         var isEnded = false
         var isDraining = true
         var excess = 0
+        var hasDroppedSum = false
         /// What a publisher that must not, holds on to.
         var leaked: SubscriberBox<Output>?
     }
@@ -111,9 +112,11 @@ final class TestSubscription<Output: Sendable>: Flow.Subscription, Sendable {
             }
             if fault == .ignoresUnboundedDemand, demand.isUnbounded { return .nothing }
             let sum = state.unmet + demand
+            if state.hasDroppedSum { return .nothing }
             if fault == .failsAtGreatSums, sum.isUnbounded, !demand.isUnbounded { state.invalid = demand }
             if fault == .dropsGreatSums, sum.isUnbounded, !demand.isUnbounded {
                 state.unmet = 0
+                state.hasDroppedSum = true
             } else {
                 state.unmet = fault == .keepsOnlyTheGreatestRequest ? max(state.unmet, demand) : sum
             }
