@@ -137,55 +137,8 @@ public struct ProcessorVerification<Element: Sendable>: Sendable {
         let make = make
         return SubscriberVerification(environment, makeElement: makeElement) { probe in
             let ends = make()
-            let downstream = ReportingSubscriber(probe)
-            ends.publisher.subscribe(downstream.inner)
-            return SubscriberSubject(
-                downstream.reporting(ends.subscriber()), request: { downstream.inner.request($0) },
-                cancel: { downstream.inner.cancel() })
-        }
-    }
-
-    /// The subscriber downstream of the processor, whose signals are what the processor made of its own.
-    private struct ReportingSubscriber: Sendable {
-        let inner: TestSubscriber<Element>
-        let probe: SubscriberProbe<Element>
-        private let told = Told()
-
-        /// How much of what downstream got was reported.
-        private final class Told: Sendable {
-            let count = LockedState(0)
-            let hasSubscription = LockedState(false)
-        }
-
-        init(_ probe: SubscriberProbe<Element>) {
-            self.probe = probe
-            inner = TestSubscriber()
-        }
-
-        /// The processor's upper side, reporting after each signal what has come out below.
-        func reporting(_ box: SubscriberBox<Element>) -> Reporter {
-            Reporter(
-                box: box,
-                onSubscribed: {
-                    let isFirst = told.hasSubscription.withLock { has in
-                        defer { has = true }
-                        return !has
-                    }
-                    if isFirst { probe.onSubscribe() }
-                    report()
-                },
-                report: report)
-        }
-
-        @Sendable private func report() {
-            // What `onSubscribe` below means is another thing; above it is told when it was processed.
-            let signals = inner.signals.filter { if case .subscribe = $0 { false } else { true } }
-            let news = told.count.withLock { count in
-                let news = signals.dropFirst(count)
-                count = signals.count
-                return Array(news)
-            }
-            for signal in news {
+            // What it makes of its own signals is what comes out below; its subscription alone is told from above.
+            let downstream = TestSubscriber<Element>(initialDemand: nil, onSubscribe: nil, onNext: nil) { signal in
                 switch signal {
                 case .subscribe: break
                 case .next(let element): probe.onNext(element)
@@ -193,31 +146,36 @@ public struct ProcessorVerification<Element: Sendable>: Sendable {
                 case .complete: probe.onComplete()
                 }
             }
+            ends.publisher.subscribe(downstream)
+            return SubscriberSubject(
+                UpperSide(box: ends.subscriber(), probe: probe), request: { downstream.request($0) },
+                cancel: { downstream.cancel() })
+        }
+    }
+
+    /// The processor as a subscriber; it reports its first subscription.
+    private final class UpperSide: Flow.Subscriber, Sendable {
+        typealias Input = Element
+        private let box: SubscriberBox<Element>
+        private let probe: SubscriberProbe<Element>
+        private let hasSubscription = LockedState(false)
+
+        init(box: SubscriberBox<Element>, probe: SubscriberProbe<Element>) {
+            self.box = box
+            self.probe = probe
         }
 
-        struct Reporter: Flow.Subscriber, Sendable {
-            typealias Input = Element
-            let box: SubscriberBox<Element>
-            let onSubscribed: @Sendable () -> Void
-            let report: @Sendable () -> Void
-
-            func onSubscribe(_ subscription: any Flow.Subscription) {
-                box.onSubscribe(subscription)
-                onSubscribed()
+        func onSubscribe(_ subscription: any Flow.Subscription) {
+            let isFirst = hasSubscription.withLock { has in
+                defer { has = true }
+                return !has
             }
-            func onNext(_ element: Element) {
-                box.onNext(element)
-                report()
-            }
-            func onError(_ error: any Error) {
-                box.onError(error)
-                report()
-            }
-            func onComplete() {
-                box.onComplete()
-                report()
-            }
+            if isFirst { probe.onSubscribe() }
+            box.onSubscribe(subscription)
         }
+        func onNext(_ element: Element) { box.onNext(element) }
+        func onError(_ error: any Error) { box.onError(error) }
+        func onComplete() { box.onComplete() }
     }
 
     // MARK: The processor's own
@@ -252,10 +210,14 @@ public struct ProcessorVerification<Element: Sendable>: Sendable {
         let ends = make()
         let probe = TestSubscriber<Element>()
         ends.publisher.subscribe(probe)
+        await environment.settle()
+        // Half of it before there is an upstream, if the processor lets downstream ask by then.
+        let isEarly = probe.subscription != nil
+        probe.request(20)
         let source = TestPublisher<Element>()
         ends.attach(source)
         _ = await environment.settle { probe.subscription != nil }
-        probe.request(40)
+        probe.request(isEarly ? 20 : 40)
         await environment.settle()
         for number in 0..<40 {
             guard await environment.settle(until: { source.demand > 0 }) else {

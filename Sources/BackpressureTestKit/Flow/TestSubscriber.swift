@@ -59,6 +59,8 @@ public final class TestSubscriber<Input: Sendable>: Flow.Subscriber, Sendable {
     private let initialDemand: Demand?
     private let onSubscribeAction: (@Sendable (TestSubscriber) -> Void)?
     private let onNextAction: (@Sendable (TestSubscriber, Input) -> Void)?
+    /// Is told of each signal as it comes.
+    private let watcher: (@Sendable (Signal) -> Void)?
 
     /// A subscriber.
     ///
@@ -66,12 +68,20 @@ public final class TestSubscriber<Input: Sendable>: Flow.Subscriber, Sendable {
     ///   - initialDemand: What it requests from inside `onSubscribe`; nil for nothing.
     ///   - onSubscribe: Is called from inside `onSubscribe`, after the initial demand was requested.
     ///   - onNext: Is called from inside each `onNext`.
-    public init(
+    public convenience init(
         initialDemand: Demand? = nil,
         onSubscribe: (@Sendable (TestSubscriber) -> Void)? = nil,
         onNext: (@Sendable (TestSubscriber, Input) -> Void)? = nil
     ) {
+        self.init(initialDemand: initialDemand, onSubscribe: onSubscribe, onNext: onNext, watcher: nil)
+    }
+
+    init(
+        initialDemand: Demand?, onSubscribe: (@Sendable (TestSubscriber) -> Void)?,
+        onNext: (@Sendable (TestSubscriber, Input) -> Void)?, watcher: (@Sendable (Signal) -> Void)?
+    ) {
         self.initialDemand = initialDemand
+        self.watcher = watcher
         onSubscribeAction = onSubscribe
         onNextAction = onNext
     }
@@ -166,6 +176,7 @@ public final class TestSubscriber<Input: Sendable>: Flow.Subscriber, Sendable {
             state.running.append((signal.name, thread))
             state.depth = max(state.depth, state.running.count { $0.name == "onNext" && $0.thread == thread })
         }
+        watcher?(signal)
     }
 
     private func leave() {
