@@ -41,6 +41,7 @@ struct Gates {
         var gates = Gates(results: results)
         try gates.addSelfChecks()
         gates.addPairs()
+        gates.addDemand()
         gates.addStreams()
         gates.addPingPong()
         gates.addWaitersAndMemory()
@@ -109,6 +110,21 @@ struct Gates {
                     // A task's first slab is one malloc in a run of millions; three digits do not see it.
                     let rounded = (allocations * 1000).rounded() / 1000
                     gates.append(Gate(title + ", allocations", rounded, atMost: 0, digits: 3))
+                }
+            }
+        }
+    }
+
+    // MARK: Demand
+
+    /// The struct subscriber is the gate; the class subscriber's figure stands in the report beside it.
+    private mutating func addDemand() {
+        for (name, bound) in [(DemandRows.requestOne, 2.3), (DemandRows.requestMany, 0.8)] {
+            for result in ours(name) where result.contender == DemandRows.structName {
+                if let ratio = result.ratioToFloor { gates.append(Gate(name + ", x floor", ratio, atMost: bound)) }
+                if let allocations = result.allocationsPerOperation {
+                    let rounded = (allocations * 1000).rounded() / 1000
+                    gates.append(Gate(name + ", allocations", rounded, atMost: 0, digits: 3))
                 }
             }
         }

@@ -7,7 +7,7 @@ enum HotPath {
     static let name = "hotpath"
 
     static func rows(quick: Bool) -> [Row] {
-        selfChecks + pairs + streams + pingPongs + waiters(quick: quick) + memory(quick: quick)
+        selfChecks + pairs + DemandRows.rows + streams + pingPongs + waiters(quick: quick) + memory(quick: quick)
     }
 
     // MARK: The harness itself

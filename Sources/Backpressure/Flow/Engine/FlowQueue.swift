@@ -53,3 +53,5 @@ struct FlowQueue<Element> {
         head = 0
     }
 }
+
+extension FlowQueue: Sendable where Element: Sendable {}

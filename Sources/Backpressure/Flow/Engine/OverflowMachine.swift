@@ -19,6 +19,8 @@ struct OverflowRules<Element>: Sendable {
     @usableFromInline let timeSource: TimeSource?
     @usableFromInline let meter: Flow.DropMeter?
     @usableFromInline let onDropped: Flow.DropHook<Element>?
+    /// Told, outside all locks, when there is room for one element more, or the buffer is gone.
+    @usableFromInline var onRoom: (@Sendable () -> Void)?
 
     @inlinable
     init(
@@ -75,6 +77,8 @@ struct OverflowMachine<Output>: StageMachine {
     enum Effect {
         /// Look at the clock, and drop what has waited too long.
         case expire
+        /// An element has gone.
+        case tellRoom
     }
 
     @usableFromInline let rules: OverflowRules<Output>
@@ -83,6 +87,7 @@ struct OverflowMachine<Output>: StageMachine {
     @usableFromInline var queue = FlowQueue<Entry>()
     /// How many elements were ever kept: the total to hold against the total requested.
     @usableFromInline var admitted: UInt64 = 0
+    @usableFromInline var mustTellRoom = false
     /// Whether the first element was just found fresh.
     @usableFromInline var isFresh = false
     @usableFromInline var isEnded = false
@@ -108,7 +113,13 @@ struct OverflowMachine<Output>: StageMachine {
         upstream = nil
     }
 
-    /// - Parameter requested: What downstream has asked for in total.
+    /// Whether `push` would keep an element without dropping another.
+    @inlinable
+    func hasRoom(requested: UInt64) -> Bool {
+        !isClosed && !isEnded && queue.count < rules.capacity && (!rules.needsDemand || admitted < requested)
+    }
+
+    /// Takes an element, or says why not; `requested` is what downstream has asked for in total.
     @inlinable
     mutating func push(_ element: Output, expiry: Int64, requested: UInt64) -> Verdict {
         if isClosed { return .refused(.abandoned) }
@@ -144,10 +155,15 @@ struct OverflowMachine<Output>: StageMachine {
             return .request(upstream, .unbounded)
         }
         if isEnded, queue.isEmpty { return .finish(error) }
+        if mustTellRoom {
+            mustTellRoom = false
+            return .perform(.tellRoom)
+        }
         guard unmet > 0, !queue.isEmpty else { return .idle }
         if rules.timeToLive != nil, !isFresh { return .perform(.expire) }
         isFresh = false
         guard let entry = queue.popFirst() else { return .idle }
+        mustTellRoom = rules.onRoom != nil
         return .emit(entry.element)
     }
 
@@ -164,9 +180,13 @@ struct OverflowMachine<Output>: StageMachine {
     @inlinable
     static func perform<Downstream: Flow.Subscriber>(_ effect: Effect, on stage: Stage<Self, Downstream>)
     where Downstream.Input == Output {
-        let rules = stage.machine.withLock { Guarded($0.value.rules) }.value
+        let rules = stage.ask { $0.rules }
+        if case .tellRoom = effect {
+            rules.onRoom?()
+            return
+        }
         guard let now = rules.timeSource?.now() else { return }
-        while let stale = stage.machine.withLock({ Guarded($0.value.popExpired(at: now)) }).value {
+        while let stale = stage.ask({ $0.popExpired(at: now) }) {
             rules.drop(stale, .timedOut)
         }
     }
@@ -181,6 +201,7 @@ struct OverflowMachine<Output>: StageMachine {
     @inlinable
     consuming func dispose() {
         upstream?.cancel()
+        defer { rules.onRoom?() }
         while let entry = queue.popFirst() { rules.drop(entry.element, .abandoned) }
     }
 }
@@ -215,9 +236,9 @@ struct OverflowSubscriber<Downstream: Flow.Subscriber>: Flow.Subscriber {
         case .evicted(let oldest): rules.drop(oldest, .evicted)
         case .refused(.full):
             rules.drop(element, .full)
-            if rules.overflow == .fail { stage.machine.withLock { Guarded($0.value.upstream.take()) }.value?.cancel() }
-        case .refused(.abandoned): rules.drop(element, .abandoned)
-        case .refused: break
+            if rules.overflow == .fail { stage.ask { $0.upstream.take() }?.cancel() }
+        // It was on its way when the stage had ended already.
+        case .refused: rules.drop(element, .abandoned)
         }
     }
 

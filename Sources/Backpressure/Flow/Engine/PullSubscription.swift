@@ -57,7 +57,7 @@ where Downstream.Input == Iterator.Element {
     @inlinable
     func start() {
         state.pointee.downstream?.onSubscribe(self)
-        state.pointee.ahead = state.pointee.iterator.next()
+        if !word.look().mustStop { state.pointee.ahead = state.pointee.iterator.next() }
         drain()
     }
 

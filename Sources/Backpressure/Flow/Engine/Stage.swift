@@ -40,9 +40,7 @@ protocol StageMachine: SendableMetatype {
     associatedtype Output
     associatedtype Effect = Never
 
-    /// What to do next.
-    ///
-    /// - Parameter unmet: What downstream has asked for and not got.
+    /// What to do next; `unmet` is what downstream has asked for and not got.
     mutating func next(unmet: UInt64) -> StageOrder<Self>
 
     /// The machine of a closed stage: it holds nothing and refuses everything.
@@ -134,6 +132,13 @@ where Downstream.Input == Machine.Output {
     func post<Result>(_ body: (inout Machine) -> Result) -> Result {
         let result = machine.withLock { Guarded(body(&$0.value)) }
         if word.signal() { run() }
+        return result.value
+    }
+
+    /// Asks or tells the machine something of which the drain loop need not know.
+    @inlinable @inline(__always)
+    func ask<Result>(_ body: (inout Machine) -> Result) -> Result {
+        let result = machine.withLock { Guarded(body(&$0.value)) }
         return result.value
     }
 

@@ -30,7 +30,7 @@ extension Flow {
         /// Elements that waited longer than their time to live.
         public var expired: UInt64 { word(2).loadRelaxed() }
 
-        /// Elements that still waited when downstream cancelled.
+        /// Elements that still waited when downstream cancelled, or arrived after the stage had ended.
         public var abandoned: UInt64 { word(3).loadRelaxed() }
 
         /// All of them.

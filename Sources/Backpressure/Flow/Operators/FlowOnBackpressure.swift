@@ -30,7 +30,7 @@ extension Flow.Publisher {
     /// ```
     ///
     /// An error or the end of upstream comes after what waits. When downstream cancels, what waits is dropped with
-    /// ``Rejection/abandoned``. With a `timeToLive`, elements that waited longer are dropped with ``Rejection/timedOut``; that
+    /// ``Rejection/abandoned``, and so is what upstream still sends then. With a `timeToLive`, elements that waited longer are dropped with ``Rejection/timedOut``; that
     /// is noticed when the next element arrives or is asked for.
     ///
     /// - Parameters:
