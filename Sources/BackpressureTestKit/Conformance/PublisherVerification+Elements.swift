@@ -79,6 +79,9 @@ extension PublisherVerification {
         for count in [1, 3] {
             let probe = await subscribed(count)
             await take(count, probe)
+            await environment.settle()
+            // The end needs no demand, and may all the same be noticed only with the next request.
+            if !probe.isTerminated { probe.request(1) }
             _ = await environment.settle { probe.isTerminated }
             log.expect(probe.isCompleted, "no onComplete came after all \(count) elements")
             log.expect(probe.failure == nil, "a stream of \(count) elements ended with an error: \(probe.failureText)")
@@ -116,7 +119,7 @@ extension PublisherVerification {
     }
 
     /// A probe whose stream of 3 elements has come to its end.
-    private func ended(demand: Int = 3) async -> Probe {
+    private func ended(demand: Int = 4) async -> Probe {
         let probe = await subscribed(3)
         probe.request(Demand(demand))
         _ = await environment.settle { probe.isTerminated }

@@ -90,7 +90,7 @@ extension PublisherVerification {
         for probe in probes { publisher.subscribe(probe) }
         _ = await environment.settle { probes.allSatisfy { $0.subscription != nil } }
         for _ in 0..<(stepwise ? count : 1) {
-            for probe in probes { probe.request(Demand(stepwise ? 1 : count)) }
+            for probe in probes { probe.request(Demand(stepwise ? 1 : toTheEnd ? count + 1 : count)) }
             await environment.settle(briefly: 1)
         }
         _ = await environment.settle {

@@ -31,7 +31,7 @@ let publisherFaults: [PublisherFault] = [
         says: "elements came for a demand of 1 in all"),
     PublisherFault(
         .fabricatesElements, .mayEndBeforeDemandIsMet,
-        also: [.greatSumIsServed, .nestedRequestsCount, .unboundedDemandIsServed],
+        also: [.greatSumIsServed, .nestedRequestsCount, .unboundedDemandIsServed, .sameElementsAndEnd],
         says: "elements came of a stream of 3, for a demand of 10"),
     PublisherFault(
         .endsInsideOnNext, .signalsAreSerial,
