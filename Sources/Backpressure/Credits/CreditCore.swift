@@ -104,7 +104,9 @@ final class CreditCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         _ = state.deadlines.insert(waiter)
     }
 
-    /// What a woken waiter came to; frees it. A drainer is told from a grantee by its ordinal, 1.
+    /// What a woken waiter came to; frees it.
+    ///
+    /// A drainer is told from a grantee by its ordinal, 1.
     func outcome(of waiter: WaiterRef) -> GrantOutcome {
         let verdict = waiter.verdict
         let request = waiter.payload(CreditState.requestLayout).assumingMemoryBound(to: GrantRequest.self)

@@ -111,7 +111,9 @@ struct CreditState: ~Copyable, @unchecked Sendable {
         return (key, count)
     }
 
-    /// Serves waiters in order, and ends drains that are done. Called after anything that brings credits back.
+    /// Serves waiters in order, and ends drains that are done.
+    ///
+    /// Called after anything that brings credits back.
     mutating func serve(_ effects: inout CreditEffects) {
         ceiling = max(capacity, min(ceiling, table.out))
         while let waiter = grantees.first {

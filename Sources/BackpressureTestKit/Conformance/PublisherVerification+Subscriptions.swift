@@ -128,7 +128,8 @@ extension PublisherVerification {
         log.expect(!environment.isSlow { probe.request(1) }, "request(1) took its time")
         await environment.settle()
         let done = (work?() ?? before) - before
-        log.expect(done <= 1 + prefetch, "request(1) took \(done) elements from the source, \(1 + prefetch) are allowed")
+        log.expect(
+            done <= 1 + prefetch, "request(1) took \(done) elements from the source, \(1 + prefetch) are allowed")
         probe.cancel()
     }
 

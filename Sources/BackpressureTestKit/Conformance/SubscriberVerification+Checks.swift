@@ -33,7 +33,8 @@ extension SubscriberVerification {
     }
 
     func methodsReturn(_ stage: Stage<Input>, _ log: CheckLog) async {
-        log.expect(!stage.environment.isSlow { stage.target.onSubscribe(stage.subscription) }, "onSubscribe took its time")
+        log.expect(
+            !stage.environment.isSlow { stage.target.onSubscribe(stage.subscription) }, "onSubscribe took its time")
         await environmentSettle(stage)
         log.expect(!stage.environment.isSlow { stage.end(failing: true) }, "onError took its time")
         log.skip("that no method throws is said by the types; here is checked that each returns soon")
@@ -159,7 +160,8 @@ extension SubscriberVerification {
         let (subscription, _) = await insideRequest(stage, ending: false)
         let overlaps = subscription.overlaps
         log.expect(
-            overlaps.isEmpty, "calls came on another thread during a call: \(overlaps.prefix(3).joined(separator: ", "))")
+            overlaps.isEmpty,
+            "calls came on another thread during a call: \(overlaps.prefix(3).joined(separator: ", "))")
     }
 
     func insideRequest(_ stage: Stage<Input>, _ log: CheckLog, ending: Bool) async {

@@ -3,7 +3,7 @@
 
 // Does a subscriber keep the rules? As a black box by what it calls, as a white box also by what it processes.
 
-public import Backpressure
+import Backpressure
 
 /// Checks a subscriber against the rules of Reactive Streams.
 ///
@@ -12,10 +12,10 @@ public import Backpressure
 ///
 /// ```swift
 /// let verification = SubscriberVerification<Int>(.deterministic, makeElement: { $0 }) {
-///     let subscriber = TestSubscriber<Int>(initialDemand: 1) { subscriber, _ in subscriber.request(1) }
+///     let subscriber = TestSubscriber<Int>(initialDemand: 1, onNext: { subscriber, _ in subscriber.request(1) })
 ///     return SubscriberSubject(subscriber, cancel: { subscriber.cancel() })
 /// }
-/// print(await verification.verify())
+/// print(await verification.verify())  // 2.5: a second subscription was not cancelled, ...
 /// ```
 public struct SubscriberVerification<Input: Sendable>: Sendable {
     private let environment: VerificationEnvironment

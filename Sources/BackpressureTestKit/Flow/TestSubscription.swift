@@ -149,7 +149,8 @@ final class TestSubscription<Output: Sendable>: Flow.Subscription, Sendable {
         let late = target ?? state.withLock { $0.leaked }
         switch fault {
         case .completesAfterCancel where !wasCancelled && !wasEnded && hadRequests: late?.onComplete()
-        case .failsAtEarlyCancel where !wasCancelled && !wasEnded && !hadRequests: late?.onError(TestFailure("cancelled"))
+        case .failsAtEarlyCancel where !wasCancelled && !wasEnded && !hadRequests:
+            late?.onError(TestFailure("cancelled"))
         case .failsAtSecondCancel where wasCancelled: late?.onError(TestFailure("cancelled twice"))
         default: break
         }
@@ -158,7 +159,8 @@ final class TestSubscription<Output: Sendable>: Flow.Subscription, Sendable {
 
     private var keepsTarget: Bool {
         switch fault {
-        case .keepsSubscriber, .servesAfterCancel, .failsAtSecondCancel, .failsAtLateInvalidRequest, .ignoresCancel: true
+        case .keepsSubscriber, .servesAfterCancel, .failsAtSecondCancel, .failsAtLateInvalidRequest, .ignoresCancel:
+            true
         default: false
         }
     }

@@ -10,7 +10,9 @@
     @testable import Backpressure
     import ModelChecker
 
-    /// One operation of a thread. Names of leases are slots 0... of the bench, given by the program.
+    /// One operation of a thread.
+    ///
+    /// Names of leases are slots 0... of the bench, given by the program.
     enum CreditOp: Sendable {
         /// Takes this many credits if they are there, and leases them under this name.
         case take(Int, as: Int)

@@ -58,10 +58,15 @@
             threads: [[.wait(2, as: 2), .settle(2)], [.wait(1, as: 3), .settle(3)], [.settle(0), .settle(1)]])
         static let cancelHead = CreditProgram(
             name: "wait 2 | cancel it | settle, wait 1", capacity: 2, leased: [1, 1],
-            threads: [[.wait(2, as: 2), .settle(2)], [.cancel(0), .settle(1)], [.settle(0), .wait(1, as: 3), .settle(3)]])
+            threads: [
+                [.wait(2, as: 2), .settle(2)], [.cancel(0), .settle(1)], [.settle(0), .wait(1, as: 3), .settle(3)],
+            ])
         static let timedHead = CreditProgram(
             name: "wait 2 until 5 | time | settle, wait 1", capacity: 2, leased: [1, 1],
-            threads: [[.waitUntil(5, 2, as: 2), .settle(2)], [.clock(5), .timerRings, .settle(1)], [.settle(0), .wait(1, as: 3), .settle(3)]])
+            threads: [
+                [.waitUntil(5, 2, as: 2), .settle(2)], [.clock(5), .timerRings, .settle(1)],
+                [.settle(0), .wait(1, as: 3), .settle(3)],
+            ])
         static let expiryServes = CreditProgram(
             name: "wait | the deadline of another", leaseTime: 10, leased: [1],
             threads: [[.wait(1, as: 1)], [.clock(10), .timerRings], [.settle(0)]])
@@ -89,7 +94,8 @@
             threads: [[.settleThrough(1)], [.settle(0)], [.drop(1), .settle(2)]])
 
         static let all = [
-            takers, settleOrExpire, extendOrExpire, settleOrDrop, staleAndReused, handOver, bigHead, cancelHead, timedHead,
+            takers, settleOrExpire, extendOrExpire, settleOrDrop, staleAndReused, handOver, bigHead, cancelHead,
+            timedHead,
             expiryServes, dropServes, closing, draining, drainOff, shrinking, growing, shrinkEnds, upTo,
         ]
     }
@@ -148,7 +154,8 @@
             "a cancel ends a wait that is over", "CreditCore.swift", "decide(waiter.pointer.pointee.list != 0)",
             .forceTrue,
             in: CreditProgram(
-                name: "wait | cancel it | settle", leased: [1], threads: [[.wait(1, as: 1)], [.cancel(0)], [.settle(0)]])),
+                name: "wait | cancel it | settle", leased: [1],
+                threads: [[.wait(1, as: 1)], [.cancel(0)], [.settle(0)]])),
         CreditBug(
             "wake dropped", "Waiter.swift", "cell.exchangeAcquiringAndReleasing(Self.resumed)", .skip,
             in: CreditPrograms.handOver),

@@ -164,12 +164,14 @@
 
     enum WatermarkPrograms {
         static let edges = WatermarkProgram(
-            name: "pause, resume | pause, resume", threads: [[.add(1, 0), .remove(1, 0)], [.add(1, 0), .remove(1, 0)]])
+            name: "pause, resume | pause, resume",
+            threads: [[.add(1, 0), .remove(1, 0)], [.add(1, 0), .remove(1, 0)]])
         static let twoKeys = WatermarkProgram(
             name: "two keys and the total", total: 2, assigned: [0, 1],
             threads: [[.add(1, 0), .remove(1, 0)], [.add(1, 1), .remove(1, 1)]])
         static let reassign = WatermarkProgram(
-            name: "resume | assign anew", level: 1, mayRepeat: true, threads: [[.remove(1, 0)], [.assign([0])], [.add(1, 0)]])
+            name: "resume | assign anew", level: 1, mayRepeat: true,
+            threads: [[.remove(1, 0)], [.assign([0])], [.add(1, 0)]])
         static let lateKey = WatermarkProgram(
             name: "a key arrives | the total is paused", total: 1, assigned: [0, 1], mayRepeat: true,
             threads: [[.assign([1])], [.add(1, 0)]])
@@ -180,7 +182,9 @@
             name: "poll | resume", hasHook: true, level: 1, threads: [[.poll], [.remove(1, 0)]])
         static let pollsPulled = WatermarkProgram(
             name: "poll, poll | resume, pause, no hook", hasHook: false, level: 1,
-            threads: [[.poll, .poll], [.remove(1, 0), .add(1, 0), .clock(10), .timerRings, .clock(20), .timerRings, .close]])
+            threads: [
+                [.poll, .poll], [.remove(1, 0), .add(1, 0), .clock(10), .timerRings, .clock(20), .timerRings, .close],
+            ])
         static let heartbeat = WatermarkProgram(
             name: "poll | time", level: 1, threads: [[.poll], [.clock(10), .timerRings]])
         static let pollCancelled = WatermarkProgram(

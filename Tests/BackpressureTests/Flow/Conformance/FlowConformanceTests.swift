@@ -15,10 +15,12 @@ private enum Subjects {
     static let all: [String: Subject] = [
         "sequence": verify({ Flow.sequence(Array(0..<$0)) }),
         "range": verify({ Flow.range(0..<$0) }),
-        "just": verify({ Flow.just($0) }, adjust: {
-            $0.maximumElements = 1
-            $0.canBeEmpty = false
-        }),
+        "just": verify(
+            { Flow.just($0) },
+            adjust: {
+                $0.maximumElements = 1
+                $0.canBeEmpty = false
+            }),
         "empty": verify({ _ in Flow.empty(Int.self) }, adjust: { $0.maximumElements = 0 }),
         "fail": verify({ Flow.range(0..<$0) }, failed: { Flow.fail(Boom(), Int.self) }),
         "asyncSequence.publisher": verifyTasks { environment in
@@ -35,12 +37,13 @@ private enum Subjects {
                 return channel.publisher(on: environment.executor)
             }
         },
-        "Sink.unicast": verify({ count in
-            let sink = Flow.Sink<Int>(.unicast(capacity: max(count, 1)))
-            for number in 0..<count { sink.emit(number) }
-            sink.finish()
-            return sink
-        }, adjust: { $0.maximumSubscribers = 1 }),
+        "Sink.unicast": verify(
+            { count in
+                let sink = Flow.Sink<Int>(.unicast(capacity: max(count, 1)))
+                for number in 0..<count { sink.emit(number) }
+                sink.finish()
+                return sink
+            }, adjust: { $0.maximumSubscribers = 1 }),
         "Sink.bestEffort": verify({ fedSink(.bestEffort, $0) }),
         "Sink.allOrNothing": verify({ fedSink(.allOrNothing, $0) }),
         "Sink.buffered": verify({ fedSink(.buffered(capacity: 100), $0) }),
@@ -59,7 +62,12 @@ private enum Subjects {
         },
 
         "map": verify({ Flow.range(0..<$0).map { $0 } }, failed: { failure.map { $0 } }),
-        "tryMap": verify({ Flow.range(0..<$0).tryMap { $0 } }, failed: { Flow.just(1).tryMap { _ in throw Boom() } as Flow.TryMap<Flow.SequencePublisher<CollectionOfOne<Int>>, Int> }),
+        "tryMap": verify(
+            { Flow.range(0..<$0).tryMap { $0 } },
+            failed: {
+                Flow.just(1).tryMap { _ in throw Boom() }
+                    as Flow.TryMap<Flow.SequencePublisher<CollectionOfOne<Int>>, Int>
+            }),
         "compactMap": verify(
             { Flow.range(0..<(2 * $0)).compactMap { $0 % 2 == 0 ? $0 : nil } }, failed: { failure.compactMap { $0 } }),
         "filter": verify({ Flow.range(0..<(2 * $0)).filter { $0 % 2 == 1 } }, failed: { failure.filter { _ in true } }),
@@ -77,7 +85,8 @@ private enum Subjects {
         "zip": verify(
             { Flow.range(0..<$0).zip(with: Flow.range(0..<($0 + 3)), prefetch: 4).map { $0.0 } },
             failed: { failure.zip(with: Flow.range(0..<3)).map { $0.0 } }),
-        "buffer": verify({ Flow.range(0..<(2 * $0)).buffer(2).map { $0[0] } }, failed: { failure.buffer(2).map { $0[0] } }),
+        "buffer": verify(
+            { Flow.range(0..<(2 * $0)).buffer(2).map { $0[0] } }, failed: { failure.buffer(2).map { $0[0] } }),
         "buffer(linger:)": verify(
             { Flow.range(0..<(2 * $0)).buffer(2, linger: .seconds(1), clock: ManualClock()).map { $0[0] } },
             failed: { failure.buffer(2, linger: .seconds(1), clock: ManualClock()).map { $0[0] } }),
@@ -176,7 +185,9 @@ private enum Subjects {
         typealias Failure = Values.Failure
         let count: Int
 
-        func makeAsyncIterator() -> Values.AsyncIterator { Flow.range(0..<count).values(prefetch: 4).makeAsyncIterator() }
+        func makeAsyncIterator() -> Values.AsyncIterator {
+            Flow.range(0..<count).values(prefetch: 4).makeAsyncIterator()
+        }
     }
 
     struct CountingSequence: AsyncSequence, Sendable {

@@ -115,7 +115,10 @@ struct ProcessorSelfTests {
             (Relay.Fault.swallowsError, ProcessorCheck.errorIsPassedOn, "was not passed on before demand"),
             (.keepsSecond, .bothContractsAreObeyed, "broken are 2.5"),
             (.ignoresZero, .bothContractsAreObeyed, "broken are 3.9"),
-            (.forgetsOldDemand, .oldDemandIsPassedOn, "elements of 40 that were asked for, upstream is asked for no more"),
+            (
+                .forgetsOldDemand, .oldDemandIsPassedOn,
+                "elements of 40 that were asked for, upstream is asked for no more"
+            ),
             (.servesOnlyTheFirst, .errorReachesAllSubscribers, "did not reach 1 of 2 subscribers"),
         ])
     func fault(_ fault: Relay.Fault, _ check: ProcessorCheck, _ message: String) async {

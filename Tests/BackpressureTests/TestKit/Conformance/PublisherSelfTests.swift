@@ -63,7 +63,11 @@ let publisherFaults: [PublisherFault] = [
         says: "a cancelled subscriber got onComplete"),
     PublisherFault(
         .signalsBeforeSubscribe, .subscribeComesFirst,
-        also: [.cancelStopsElements, .demandIsNeverExceeded, .earlyCancelIsSilent, .endIsSignalled, .greatSumIsServed, .lastCancelIsOrderly, .mayEndBeforeDemandIsMet, .nestedRequestsCount, .otherSubscribersAreAnswered, .sameElementsAndEnd, .sameElementsManyUpfront, .sameElementsOneByOne, .unboundedDemandIsServed],
+        also: [
+            .cancelStopsElements, .demandIsNeverExceeded, .earlyCancelIsSilent, .endIsSignalled, .greatSumIsServed,
+            .lastCancelIsOrderly, .mayEndBeforeDemandIsMet, .nestedRequestsCount, .otherSubscribersAreAnswered,
+            .sameElementsAndEnd, .sameElementsManyUpfront, .sameElementsOneByOne, .unboundedDemandIsServed,
+        ],
         says: "the first signal was onNext"),
     PublisherFault(
         .failsWithoutSubscribe, .refusalComesAfterSubscribe,
@@ -71,11 +75,17 @@ let publisherFaults: [PublisherFault] = [
         says: "first got onError, not onSubscribe"),
     PublisherFault(
         .servesOnlyTheFirst, .otherSubscribersAreAnswered,
-        also: [.lastCancelIsOrderly, .manySubscribersAreServed, .sameElementsAndEnd, .sameElementsManyUpfront, .sameElementsOneByOne],
+        also: [
+            .lastCancelIsOrderly, .manySubscribersAreServed, .sameElementsAndEnd, .sameElementsManyUpfront,
+            .sameElementsOneByOne,
+        ],
         says: "subscriber 2 got no signal"),
     PublisherFault(
         .servesOnlyTheFirst, .manySubscribersAreServed,
-        also: [.lastCancelIsOrderly, .otherSubscribersAreAnswered, .sameElementsAndEnd, .sameElementsManyUpfront, .sameElementsOneByOne],
+        also: [
+            .lastCancelIsOrderly, .otherSubscribersAreAnswered, .sameElementsAndEnd, .sameElementsManyUpfront,
+            .sameElementsOneByOne,
+        ],
         says: "subscriber 2 of 2 got neither"),
     PublisherFault(
         .reversesForOthers, .sameElementsOneByOne,
@@ -174,14 +184,16 @@ struct PublisherSelfTests {
         #expect(outcomes.flatMap(\.violations).isEmpty && outcomes.allSatisfy { $0.skipped == nil })
     }
 
-    @Test("a fault is seen by its check, with the right message, and by no check that it does not concern",
+    @Test(
+        "a fault is seen by its check, with the right message, and by no check that it does not concern",
         arguments: publisherFaults)
     func fault(_ fault: PublisherFault) async {
         let outcomes = await Self.verification(fault.fault).outcomes()
         let seen = Set(outcomes.filter { !$0.violations.isEmpty }.map(\.check))
         #expect(seen == Set([fault.check.rawValue] + fault.others.map(\.rawValue)))
         let violations = outcomes.first { $0.check == fault.check.rawValue }?.violations ?? []
-        #expect(violations.contains { $0.message.contains(fault.message) && $0.rule == fault.check.rule }, "\(violations)")
+        #expect(
+            violations.contains { $0.message.contains(fault.message) && $0.rule == fault.check.rule }, "\(violations)")
     }
 
     @Test("each fault of the test publisher, and each check, is in the table")
@@ -198,9 +210,11 @@ struct PublisherSelfTests {
     @Test("3.4, 3.5: a call that takes time, or works ahead, is seen")
     func slowCalls() async {
         let environment = VerificationEnvironment.deterministic
-        let slow = Self.verification(nil, in: environment, onRequest: { _ in environment.clock.advance(by: .seconds(1)) })
+        let slow = Self.verification(
+            nil, in: environment, onRequest: { _ in environment.clock.advance(by: .seconds(1)) })
         #expect(await slow.run(.requestIsQuick).violations.first?.message == "request(1) took its time")
-        let slowCancel = Self.verification(nil, in: environment, onCancel: { environment.clock.advance(by: .seconds(1)) })
+        let slowCancel = Self.verification(
+            nil, in: environment, onCancel: { environment.clock.advance(by: .seconds(1)) })
         #expect(await slowCancel.run(.cancelIsQuick).violations.first?.message == "cancel took its time")
         #expect(await slowCancel.run(.requestIsQuick).violations.isEmpty)
 

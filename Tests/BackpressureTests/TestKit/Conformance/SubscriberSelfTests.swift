@@ -197,14 +197,16 @@ struct SubscriberSelfTests {
         #expect(black.count { $0.skipped == "only a white box can tell" } == 2)
     }
 
-    @Test("a fault is seen by its check, with the right message, and by no check that it does not concern",
+    @Test(
+        "a fault is seen by its check, with the right message, and by no check that it does not concern",
         arguments: subscriberFaults)
     func fault(_ fault: SubscriberFault) async {
         let outcomes = await Self.verification(fault.fault).outcomes()
         let seen = Set(outcomes.filter { !$0.violations.isEmpty }.map(\.check))
         #expect(seen == Set([fault.check.rawValue] + fault.others.map(\.rawValue)))
         let violations = outcomes.first { $0.check == fault.check.rawValue }?.violations ?? []
-        #expect(violations.contains { $0.message.contains(fault.message) && $0.rule == fault.check.rule }, "\(violations)")
+        #expect(
+            violations.contains { $0.message.contains(fault.message) && $0.rule == fault.check.rule }, "\(violations)")
     }
 
     @Test("a black box that calls what it must not is seen as well")
