@@ -28,6 +28,9 @@ struct Deadlines {
 
     var isEmpty: Bool { heap.isEmpty }
 
+    /// The earliest deadline; `Int64.max` when there is none.
+    var earliest: Int64 { heap.first?.pointer.pointee.deadline ?? .max }
+
     /// Enters a waiter that has just been linked.
     ///
     /// - Returns: What the caller must arm once it has released the lock, if anything.
