@@ -76,6 +76,7 @@ let package = Package(
         .testTarget(
             name: "BackpressureModelTests",
             dependencies: ["Backpressure", "BackpressureTestKit", "BackpressureTestSupport", "ModelChecker"],
+            exclude: ["Mutants/Survivors.md"],
             swiftSettings: upcomingFeatures + (modelChecking ? [.define("BACKPRESSURE_MODEL_CHECK")] : [])
         ),
 

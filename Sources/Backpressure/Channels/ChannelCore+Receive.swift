@@ -173,7 +173,9 @@ extension ChannelCore {
 
     /// The bound of a wait until an instant of the channel's clock.
     @usableFromInline
-    func waitLimit(until deadline: some InstantProtocol<Duration>) -> WaitLimit { timeSource.waitLimit(until: deadline) }
+    func waitLimit(until deadline: some InstantProtocol<Duration>) -> WaitLimit {
+        timeSource.waitLimit(until: deadline)
+    }
 
     /// Counts an operation that was turned away because the channel was full.
     @usableFromInline

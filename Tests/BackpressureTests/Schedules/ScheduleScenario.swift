@@ -37,7 +37,7 @@ struct ScheduleSeat: Sendable {
         do {
             for try await element in channel { note(nil, .received(element)) }
         } catch {
-            note(nil, .failed(error as? TestFailure ?? TestFailure(number: -1)))
+            note(nil, .failed(error))
         }
     }
 

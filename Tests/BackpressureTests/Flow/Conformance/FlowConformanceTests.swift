@@ -60,6 +60,13 @@ private enum Subjects {
                 }
             }
         },
+        "MulticastProcessor": verify({ count in
+            fed(count) { source in
+                let processor = Flow.MulticastProcessor<Int>(capacity: 8)
+                source.subscribe(processor)
+                return processor
+            }
+        }),
 
         "map": verify({ Flow.range(0..<$0).map { $0 } }, failed: { failure.map { $0 } }),
         "tryMap": verify(
