@@ -21,9 +21,6 @@ public enum ModelRuntime {
         mf_is_engaged() ? Engine.shared.state.pointee.running : -1
     }
 
-    /// How many steps this execution has taken.
-    public static var stepCount: Int { mf_is_engaged() ? Engine.shared.state.pointee.steps : 0 }
-
     /// Every place that ever reported a step in this process.
     public static var sites: [Site] {
         Explorer.turn.withLock { _ in Engine.shared.state.pointee.sites.sites }

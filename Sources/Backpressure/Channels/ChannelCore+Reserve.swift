@@ -32,7 +32,7 @@ extension ChannelCore {
             pump(&state, &effects, thorough: false)
             if !(hasRoom(state, for: count) && mayPassSenders(state)) {
                 pumpPastStewards(&state, &effects)
-                guard state.senders.isEmpty, hasRoom(state, for: count) else {
+                guard state.senders.isEmpty, decide(hasRoom(state, for: count)) else {
                     return waitForRoom(&state, &effects, count: count, times: times)
                 }
             }

@@ -15,11 +15,6 @@
         private var ready: [UnownedJob] = []
         private var moment = ModelRuntime.Moment()
         private var unfinished = 0
-        // A task that yields becomes ready through a job of the runtime's that takes no step of the model. Another turn of
-        // it on the worker that ran it last is worth taking only when something has changed.
-        private var lastWorker: [UInt: Int] = [:]
-        private var enqueued: [UInt] = []
-        private var polling: Set<UInt> = []
         /// How many jobs are ready; once all tasks have ended, enough for every worker.
         private let word = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
 
@@ -29,9 +24,7 @@
 
         func enqueue(_ job: consuming ExecutorJob) {
             ModelRuntime.release(to: &moment)
-            let job = UnownedJob(job)
-            enqueued.append(unsafeBitCast(job, to: UInt.self))
-            ready.append(job)
+            ready.append(UnownedJob(job))
             word.pointee += 1
         }
 
@@ -49,25 +42,11 @@
         func work() {
             while true {
                 ModelRuntime.park(on: word) { $0 == 0 }
-                guard let next = ready.first else { return }
-                let identity = unsafeBitCast(next, to: UInt.self)
-                let worker = ModelRuntime.threadID
-                if lastWorker[identity] == worker, polling.remove(identity) != nil {
-                    ModelRuntime.pause()
-                    continue
-                }
+                guard !ready.isEmpty else { return }
                 word.pointee -= 1
                 let job = ready.removeFirst()
                 ModelRuntime.acquire(moment)
-                enqueued.removeAll()
-                let before = ModelRuntime.stepCount
                 job.runSynchronously(on: asUnownedTaskExecutor())
-                if ModelRuntime.stepCount == before {
-                    polling.formUnion(enqueued)
-                } else {
-                    lastWorker[identity] = worker
-                    polling.remove(identity)
-                }
             }
         }
     }

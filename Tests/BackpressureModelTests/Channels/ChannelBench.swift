@@ -35,6 +35,8 @@
         /// What was done when, if it is to be judged as a history.
         private(set) var history: [ChannelOperation] = []
         private(set) var waits: [Wait] = []
+        /// Which threads have room reserved.
+        private(set) var hasRoom = [Bool](repeating: false, count: 8)
         /// What was still in when all threads had finished.
         private(set) var rest: [Int] = []
         private let waiterWords = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 8)
@@ -130,6 +132,48 @@
             case .empty: note(.empty, me)
             case .finished: note(.ended(nil), me)
             }
+        }
+
+        func reserve(by me: Int) {
+            let times = channel.core.isSuspending ? WaitTimes(now: 0, deadline: deadline) : nil
+            let (outcome, waiter) = channel.core.reserve(count: 1, times: times)
+            guard let waiter else {
+                switch outcome {
+                case .done: break
+                case .wouldWait: return note(.returned(.min, .full), me)
+                case .timedOut: return note(.returned(.min, .timedOut), me)
+                case .finished: return note(.returned(.min, .finished), me)
+                default: return note(.returned(.min, .abandoned), me)
+                }
+                hasRoom[me] = true
+                return note(.flag(true), me)
+            }
+            sleep(waiter, me)
+            if waiter.isSteward { serve(isSender: true) }
+            let verdict = waiter.verdict
+            channel.core.releaseReserving(waiter)
+            switch verdict {
+            case .granted:
+                hasRoom[me] = true
+                note(.flag(true), me)
+            case .cancelled: note(.returned(.min, .cancelled), me)
+            case .timedOut: note(.returned(.min, .timedOut), me)
+            case .finished: note(.returned(.min, .finished), me)
+            case .abandoned, .none: note(.returned(.min, .abandoned), me)
+            }
+        }
+
+        func fill(_ element: Int, by me: Int) {
+            guard hasRoom[me] else { return }
+            hasRoom[me] = false
+            noteAnswer(channel.fillReserved(element), element, me)
+        }
+
+        func giveBack(by me: Int) {
+            guard hasRoom[me] else { return }
+            hasRoom[me] = false
+            channel.core.giveBack(1)
+            note(.flag(false), me)
         }
 
         func count(by me: Int) { note(.number(channel.count), me) }

@@ -21,6 +21,10 @@
         case tryReceive
         case count
         case isClosed
+        case reserve
+        /// With the room this thread has reserved; nothing if it has none.
+        case fill(Int)
+        case giveBack
         case finish
         case abandon
         /// Of the wait of that thread.
@@ -92,6 +96,9 @@
             case .tryReceive: tryReceive(by: me)
             case .count: count(by: me)
             case .isClosed: isClosed(by: me)
+            case .reserve: reserve(by: me)
+            case .fill(let element): fill(element, by: me)
+            case .giveBack: giveBack(by: me)
             case .finish: channel.finish()
             case .abandon: channel.cancel()
             case .cancel(let other): cancelWait(of: other)

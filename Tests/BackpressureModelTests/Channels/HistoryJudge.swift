@@ -70,10 +70,11 @@
         /// Runs an operation and notes when it began and ended.
         func runTimed(_ operation: Op, by me: Int) {
             guard let call = ChannelCall(operation) else { return run(operation, by: me) }
+            if call.needsRoom, !hasRoom[me] { return }
             let began = ModelRuntime.invocation()
             run(operation, by: me)
             let ended = ModelRuntime.response()
-            let reply = call == .finish || call == .cancel ? .done : ChannelReply(notes[me].last)
+            let reply = call == .finish || call == .cancel || call == .giveBack ? .done : ChannelReply(notes[me].last)
             record(ChannelOperation(call, reply, began: began, ended: ended))
         }
 
@@ -81,7 +82,8 @@
         func rescue(by me: Int, isTimed: Bool) {
             let snapshot = channel.snapshot()
             ModelRuntime.expect(
-                snapshot.waitingSenders == 0 || snapshot.depth == channel.capacity && !snapshot.isClosed,
+                snapshot.waitingSenders == 0
+                    || snapshot.depth + snapshot.reserved == channel.capacity && !snapshot.isClosed,
                 "senders wait for no reason: \(snapshot)")
             ModelRuntime.expect(
                 snapshot.waitingReceivers == 0 || snapshot.depth == 0 && !snapshot.isClosed,
@@ -100,9 +102,22 @@
             case .tryReceive: self = .tryReceive
             case .count: self = .count
             case .isClosed: self = .isClosed
+            case .reserve: self = .reserve
+            case .fill(let element): self = .fill(element)
+            case .giveBack: self = .giveBack
             case .finish: self = .finish
             case .abandon: self = .cancel
             case .cancel, .timerRings: return nil
+            }
+        }
+    }
+
+    extension ChannelCall {
+        /// Whether it uses up room that was reserved before.
+        fileprivate var needsRoom: Bool {
+            switch self {
+            case .fill, .giveBack: true
+            default: false
             }
         }
     }

@@ -52,6 +52,15 @@
     private let spilling = ChannelModel(
         name: "full: receive | trySend", filled: 1, threads: [[.receive], [.trySend(10)]])
 
+    private let reserving = ChannelModel(
+        name: "reserve, fill | trySend | receive", emptiness: .untilSent, isRescued: true,
+        threads: [[.reserve, .fill(0)], [.trySend(10)], [.receive]])
+    private let reservingToTheEnd = ChannelModel(
+        name: "reserve, fill | finish | receive", emptiness: .untilSent, isRescued: true,
+        threads: [[.reserve, .fill(0)], [.finish], [.receive]])
+    private let reservingTwice = ChannelModel(
+        name: "full: reserve, give back | reserve, give back | receive", filled: 1, emptiness: .untilSent,
+        isRescued: true, threads: [[.reserve, .giveBack], [.reserve, .giveBack], [.receive]])
     private let overdrawn = PairModels.model("s|s|r", .dropOldest, 1, .fifo, 0)
     private let receiving = "ChannelCore+Receive.swift"
     private let sending = "ChannelCore+Send.swift"
@@ -71,6 +80,18 @@
         PlantedBug(
             "claimIgnoresLimit", "Ring.swift", "decide(word >= tailLimit.loadRelaxed())", .forceFalse,
             in: manyNewcomers),
+        PlantedBug(
+            "claimIgnoresLimit, inlined", "Ring.swift", "decide(word < tailLimit.loadRelaxed())", .forceTrue,
+            in: manyNewcomers),
+        PlantedBug(
+            "reservationIgnoredBySend", "ChannelState.swift", "decide(reserved > 0)", .forceFalse, in: reserving),
+        PlantedBug(
+            "endBeforeReservation", pumping, "decide(state.reserved == 0)", .forceTrue, in: reservingToTheEnd),
+        PlantedBug(
+            "endNeverAfterReservation", pumping, "decide(state.reserved == 0)", .forceFalse, in: reservingToTheEnd),
+        PlantedBug(
+            "reservationTakesNoRoom", "ChannelCore+Reserve.swift", "decide(hasRoom(state, for: count))", .forceTrue,
+            in: reservingTwice),
         PlantedBug(
             "noRecheckSender", sending,
             """

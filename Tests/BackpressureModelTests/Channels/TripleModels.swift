@@ -18,7 +18,7 @@
         /// What it needs to have an effect at all.
         var needs: Need?
         /// `me` is its thread, `target` the thread whose wait it ends.
-        let operation: @Sendable (_ me: Int, _ target: Int) -> Op
+        let operations: @Sendable (_ me: Int, _ target: Int) -> [Op]
 
         enum Waiting { case sending, receiving }
         enum Need { case sender, receiver, anyWait }
@@ -26,18 +26,20 @@
 
     enum TripleModels {
         static let alphabet: [Letter] = [
-            Letter(name: "send", waits: .sending) { me, _ in .send(me * 10) },
-            Letter(name: "trySend") { me, _ in .trySend(me * 10) },
-            Letter(name: "receive", waits: .receiving) { _, _ in .receive },
-            Letter(name: "tryReceive") { _, _ in .tryReceive },
-            Letter(name: "finish") { _, _ in .finish },
-            Letter(name: "cancel a sender", needs: .sender) { _, target in .cancel(target) },
-            Letter(name: "cancel a receiver", needs: .receiver) { _, target in .cancel(target) },
-            Letter(name: "timeout", needs: .anyWait) { _, _ in .timerRings },
+            Letter(name: "send", waits: .sending) { me, _ in [.send(me * 10)] },
+            Letter(name: "trySend") { me, _ in [.trySend(me * 10)] },
+            Letter(name: "reserve+fill", waits: .sending) { me, _ in [.reserve, .fill(me * 10)] },
+            Letter(name: "reserve+drop", waits: .sending) { _, _ in [.reserve, .giveBack] },
+            Letter(name: "receive", waits: .receiving) { _, _ in [.receive] },
+            Letter(name: "tryReceive") { _, _ in [.tryReceive] },
+            Letter(name: "finish") { _, _ in [.finish] },
+            Letter(name: "cancel a sender", needs: .sender) { _, target in [.cancel(target)] },
+            Letter(name: "cancel a receiver", needs: .receiver) { _, target in [.cancel(target)] },
+            Letter(name: "timeout", needs: .anyWait) { _, _ in [.timerRings] },
         ]
 
-        /// Of the alphabet that is to be covered: each becomes one line above once the channel has it.
-        static let missing = ["reserve+fill", "reserve+drop"]
+        private static var send: Letter { alphabet[0] }
+        private static var receive: Letter { alphabet[4] }
 
         static let policies: [OverflowPolicy] = [.suspend, .dropOldest, .reject]
 
@@ -67,17 +69,17 @@
             func firstWaiter(_ waiting: Letter.Waiting) -> Int? { letters.firstIndex { $0.waits == waiting } }
             for need in Set(letters.compactMap(\.needs)) {
                 switch need {
-                case .sender: if firstWaiter(.sending) == nil { letters.append(alphabet[0]) }
-                case .receiver: if firstWaiter(.receiving) == nil { letters.append(alphabet[2]) }
+                case .sender: if firstWaiter(.sending) == nil { letters.append(send) }
+                case .receiver: if firstWaiter(.receiving) == nil { letters.append(receive) }
                 case .anyWait:
                     if firstWaiter(.sending) == nil, firstWaiter(.receiving) == nil {
-                        letters.append(alphabet[filled > 0 ? 0 : 2])
+                        letters.append(filled > 0 ? send : receive)
                     }
                 }
             }
             let threads = letters.enumerated().map { me, letter -> [Op] in
                 let target = firstWaiter(letter.needs == .sender ? .sending : .receiving) ?? 0
-                return [letter.operation(me, target)]
+                return letter.operations(me, target)
             }
             let names = letters.map(\.name).joined(separator: " | ")
             return ChannelModel(

@@ -16,6 +16,10 @@ public enum ChannelCall: Hashable, Sendable {
     case tryReceive
     case count
     case isClosed
+    /// Room for one element, to be filled or given back later by the same caller.
+    case reserve
+    case fill(Int)
+    case giveBack
     case finish
     case cancel
     /// Asked at the end: all that was handed to the hook.
@@ -58,6 +62,7 @@ public struct SequentialChannel: SequentialSpecification {
     private let overflow: OverflowPolicy
     private let emptiness: Emptiness
     private var buffer: [Element] = []
+    private var reserved = 0
     private var undelivered: Set<Int> = []
     /// The sends of the evicted elements.
     private var evicted: Set<Int> = []
@@ -78,12 +83,22 @@ public struct SequentialChannel: SequentialSpecification {
     ) -> Bool {
         switch (call, reply) {
         case (.send, .returned(.cancelled)), (.send, .returned(.timedOut)), (.receive, .gaveUp): return true
+        case (.reserve, .returned(.cancelled)), (.reserve, .returned(.timedOut)): return true
+        case (.reserve, _): return reply == reserve()
+        case (.fill(let value), _):
+            reserved -= 1
+            if closure == .abandoned { return reply == .returned(.abandoned) }
+            buffer.append(Element(value: value, origin: index))
+            return reply == .sent
+        case (.giveBack, _):
+            reserved -= 1
+            return true
         case (.send(let value), _), (.trySend(let value), _): return reply == send(value, index, call)
         case (.receive, .received), (.tryReceive, .received):
             return !buffer.isEmpty && reply == .received(buffer.removeFirst().value)
-        case (.receive, .ended), (.tryReceive, .ended): return buffer.isEmpty && closure != nil
+        case (.receive, .ended), (.tryReceive, .ended): return isEnded
         case (.tryReceive, .empty):
-            guard let oldest = buffer.first else { return closure == nil }
+            guard let oldest = buffer.first else { return !isEnded }
             guard emptiness == .untilSent else { return false }
             return evicted.union([oldest.origin]).contains { $0 >= 0 && overlaps($0) }
         case (.count, _): return reply == .number(buffer.count)
@@ -101,10 +116,20 @@ public struct SequentialChannel: SequentialSpecification {
         }
     }
 
+    private var isEnded: Bool { buffer.isEmpty && closure != nil && (closure == .abandoned || reserved == 0) }
+
+    /// The right answer to a reservation; nil if it would have to wait.
+    private mutating func reserve() -> ChannelReply? {
+        if let closure { return .returned(closure) }
+        guard buffer.count + reserved < capacity else { return overflow == .suspend ? nil : .returned(.full) }
+        reserved += 1
+        return .flag(true)
+    }
+
     /// The right answer to a send; nil if it would have to wait.
     private mutating func send(_ value: Int, _ index: Int, _ call: ChannelCall) -> ChannelReply? {
         if let closure { return .returned(closure) }
-        if buffer.count == capacity {
+        if buffer.count + reserved == capacity {
             switch overflow {
             case .suspend:
                 guard call == .send(value) else { return .returned(.full) }
@@ -114,6 +139,7 @@ public struct SequentialChannel: SequentialSpecification {
                 undelivered.insert(value)
                 return .dropped
             default:
+                if buffer.isEmpty { return .returned(.full) }
                 let oldest = buffer.removeFirst()
                 undelivered.insert(oldest.value)
                 evicted.insert(oldest.origin)

@@ -154,8 +154,12 @@ struct ChannelElementTests {
         let count = LifeCount()
         do {
             let channel = BoundedChannel<MoveOnly, Never>(capacity: 3)
-            let receivers = (0..<4).map { _ in Task { number(try await channel.receive()) } }
-            try await settle { channel.snapshot().waitingReceivers == 4 }
+            // One by one: tasks that are started together begin to wait in any order.
+            var receivers: [Task<Int?, any Error>] = []
+            for index in 0..<4 {
+                receivers.append(Task { number(try await channel.receive()) })
+                try await settle { channel.snapshot().waitingReceivers == index + 1 }
+            }
             receivers[1].cancel()
             try await settle { channel.snapshot().waitingReceivers == 3 }
             for number in 0..<3 { discard(channel.trySend(MoveOnly(number, count))) }
