@@ -141,7 +141,9 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
                 {
                     return .allowed
                 }
-            } else if word.weakCompareExchangeAcquiringAndReleasing(expected: (low, high), desired: (low, high)) {
+            } else if decide(
+                word.weakCompareExchangeAcquiringAndReleasing(expected: (low, high), desired: (low, high)))
+            {
                 return .denied(retryAfter: Self.wait(after, allowed, perNanosecond, now))
             }
         }

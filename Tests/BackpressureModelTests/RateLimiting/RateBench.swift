@@ -32,8 +32,8 @@
 
     /// One operation of a thread.
     enum RateOp: Sendable {
-        case tryAcquire(Int)
-        case acquire(Int, timeout: Int64 = .max)
+        case tryAcquire(Int, debt: Int = 0)
+        case acquire(Int, debt: Int = 0, timeout: Int64 = .max)
         case reserve(Int)
         case cancelReservation
         /// Cancels the wait of that thread, if it waits by now.
@@ -84,9 +84,9 @@
 
         func run(_ op: RateOp, by me: Int) {
             switch op {
-            case .tryAcquire(let count):
-                if bucket.tryAcquire(count).isAllowed { allowed += count } else { denied += count }
-            case .acquire(let count, let timeout): acquire(count, timeout, me)
+            case .tryAcquire(let count, let debt):
+                if bucket.tryAcquire(count, allowingDebt: debt).isAllowed { allowed += count } else { denied += count }
+            case .acquire(let count, let debt, let timeout): acquire(count, debt, timeout, me)
             case .reserve(let count):
                 guard let made = try? bucket.reserve(count) else { return }
                 booked += count
@@ -113,13 +113,13 @@
         }
 
         /// What `LimiterCore.acquire` does, with a thread that sleeps on the cell.
-        private func acquire(_ count: Int, _ timeout: Int64, _ me: Int) {
+        private func acquire(_ count: Int, _ debt: Int, _ timeout: Int64, _ me: Int) {
             // From here on the place says that this thread is done.
             defer { ModelRuntime.atomicStore(memory + 16 + me * 8, 1, .releasing) }
-            if core.takeFast(count, debt: 0) { return grant(me, count) }
+            if core.takeFast(count, debt: debt) { return grant(me, count) }
             let now = core.timeSource.now()
             let waitingBefore = core.state.withLock { $0.waiterCount }
-            switch core.enter(count, debt: 0, now: now, deadline: timeout == .max ? .max : now + timeout) {
+            switch core.enter(count, debt: debt, now: now, deadline: timeout == .max ? .max : now + timeout) {
             case .taken:
                 // Those who waited before may have been served in the same step, but not passed.
                 if waitingBefore > 0, core.state.withLock({ $0.waiterCount }) > 0 { overtakings += 1 }

@@ -41,8 +41,10 @@
             in: RateModels.refunding),
         RateBug(
             "denialNotConfirmed", word,
-            "word.weakCompareExchangeAcquiringAndReleasing(expected: (low, high), desired: (low, high))", .skip,
-            in: RateModels.torn),
+            """
+            decide(
+                            word.weakCompareExchangeAcquiringAndReleasing(expected: (low, high), desired: (low, high)))
+            """, .forceTrue, in: RateModels.torn),
         RateBug("gateOpensOnWaiters", word, "decide(state.waiting.isEmpty)", .forceTrue, in: RateModels.passing),
         RateBug("gateStaysClosed", word, "decide(state.waiting.isEmpty)", .forceFalse, in: RateModels.handOver),
         RateBug(

@@ -129,7 +129,7 @@
 
         static let passing = RateModel(
             name: "acquire 2, waiting | try, timer", burst: 2, tokens: 1,
-            threads: [[.acquire(2)], [.await(0), .tryAcquire(1), .timerRings]],
+            threads: [[.acquire(2)], [.await(0), .tryAcquire(1, debt: 9), .timerRings]],
             check: { bench in
                 expect(bench.granted == [0], "the waiting task was starved")
                 expect(bench.denied == 1, "a newcomer passed the task that waits")
@@ -170,10 +170,11 @@
                 expect(bench.granted.count + bench.ended.count == 1, "\(bench.granted) \(bench.ended)")
             })
 
-        /// A task that comes while another waits goes behind it, also when there is a token for it.
+        /// A task that comes while another waits goes behind it, whatever debt it may make.
         static let overtaking = RateModel(
             name: "acquire 2 | acquire 1, waiting", burst: 2, tokens: 1,
-            preemptions: 2, threads: [[.acquire(2)], [.await(0), .acquire(1)], [.await(0), .await(1), .timerRings]],
+            preemptions: 2,
+            threads: [[.acquire(2)], [.await(0), .acquire(1, debt: 9)], [.await(0), .await(1), .timerRings]],
             check: { bench in
                 expect(bench.granted.count == 2, "\(bench.granted)")
                 expect(bench.overtakings == 0, "a task that came later was served first")
