@@ -5,6 +5,7 @@
 
 #if BACKPRESSURE_MODEL_CHECK
     @testable import Backpressure
+    import BackpressureTestSupport
     import ModelChecker
     import Synchronization
     import Testing

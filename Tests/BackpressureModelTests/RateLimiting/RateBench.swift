@@ -11,7 +11,7 @@
     import ModelChecker
 
     /// A clock whose reading is an atomic word, so that moving it is a step like any other.
-    struct ModelClock: Clock {
+    struct WordClock: Clock {
         struct Instant: InstantProtocol {
             var nanoseconds: Int64
 
@@ -70,7 +70,7 @@
             memory = .allocate(byteCount: 80, alignment: 16)
             memory.initializeMemory(as: UInt8.self, repeating: 0, count: 80)
             self.start = start
-            bucket = TokenBucket(rate: rate, burst: burst, initialTokens: tokens, clock: ModelClock(word: memory))
+            bucket = TokenBucket(rate: rate, burst: burst, initialTokens: tokens, clock: WordClock(word: memory))
             memory.storeBytes(of: start, as: UInt64.self)
             // Far from the origin one token is taken at once, so that TAT is near the clock.
             if start > 0 { _ = bucket.tryAcquire() }
