@@ -60,7 +60,7 @@
                 if exploration.executions > 20_000 { print(exploration) }
             }
             print("triples, \(set.testDescription): \(tally.line)")
-            #expect(tally.models == 2 * TripleModels.count(letters: TripleModels.alphabet.count))
+            #expect(tally.models == 2 * TripleModels.count(letters: TripleModels.letters.count))
         }
 
         /// From positions near the end of the word, and across boundaries within it.
