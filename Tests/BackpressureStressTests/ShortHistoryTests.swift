@@ -88,6 +88,7 @@ private final class HistoryRound: @unchecked Sendable {
             channel.cancel()
             return .done
         case .undelivered: return .elements(hook.value.sorted())
+        case .reserve, .fill, .giveBack: preconditionFailure("no history on threads reserves")
         }
     }
 
