@@ -7,7 +7,7 @@ import Backpressure
 import BackpressureTestKit
 import Testing
 
-@Suite("Examples of Channels.md", .timeLimit(.minutes(1)))
+@Suite("Examples of Channels.md", .timeLimit(.minutes(10)))
 struct ChannelsArticleExamples {
     @Test("a hand-over")
     func overview() async throws {

@@ -8,7 +8,7 @@ import BackpressureTestKit
 import Synchronization
 import Testing
 
-@Suite("Examples of Credits.md and Conformance.md", .timeLimit(.minutes(1)))
+@Suite("Examples of Credits.md and Conformance.md", .timeLimit(.minutes(10)))
 struct CreditsArticleExamples {
     @Test("CreditWindow")
     func creditWindow() {

@@ -33,7 +33,7 @@ struct Summing: Flow.Subscriber {
     }
 }
 
-@Suite("Examples of Demand-driven-streams.md", .timeLimit(.minutes(1)))
+@Suite("Examples of Demand-driven-streams.md", .timeLimit(.minutes(10)))
 struct FlowArticleExamples {
     @Test("a loop over a publisher")
     func overview() async throws {

@@ -7,7 +7,7 @@ import Backpressure
 import BackpressureTestKit
 import Testing
 
-@Suite("Examples of RateLimiting.md", .timeLimit(.minutes(1)))
+@Suite("Examples of RateLimiting.md", .timeLimit(.minutes(10)))
 struct RateLimitingArticleExamples {
     @Test("a request and a wait")
     func overview() async throws {

@@ -6,7 +6,7 @@
 import Backpressure
 import Testing
 
-@Suite("Examples of documentation comments: rate limiting", .timeLimit(.minutes(1)))
+@Suite("Examples of documentation comments: rate limiting", .timeLimit(.minutes(10)))
 struct RateLimitingSymbolExamples {
     @Test("Rate")
     func rate() {

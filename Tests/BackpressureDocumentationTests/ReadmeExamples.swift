@@ -6,7 +6,7 @@
 import Backpressure
 import Testing
 
-@Suite("Examples of README.md", .timeLimit(.minutes(1)))
+@Suite("Examples of README.md", .timeLimit(.minutes(10)))
 struct ReadmeExamples {
     @Test("hand-over through a bounded channel")
     func handOver() async throws {

@@ -7,7 +7,7 @@ import Backpressure
 import BackpressureTestKit
 import Testing
 
-@Suite("Examples of Semaphores.md", .timeLimit(.minutes(1)))
+@Suite("Examples of Semaphores.md", .timeLimit(.minutes(10)))
 struct SemaphoresArticleExamples {
     @Test("a scope")
     func scope() async throws {

@@ -7,7 +7,7 @@ import Backpressure
 import BackpressureTestKit
 import Testing
 
-@Suite("Examples of documentation comments", .timeLimit(.minutes(1)))
+@Suite("Examples of documentation comments", .timeLimit(.minutes(10)))
 struct SymbolExamples {
     @Test("BoundedChannel")
     func boundedChannel() async {

@@ -6,7 +6,7 @@
 import Backpressure
 import Testing
 
-@Suite("Examples of work that is bounded", .timeLimit(.minutes(1)))
+@Suite("Examples of work that is bounded", .timeLimit(.minutes(10)))
 struct WorkExamples {
     @Test("Bulkhead")
     func bulkhead() async throws {

@@ -118,7 +118,7 @@ struct WatermarkState<Key: Hashable & Sendable>: Sendable {
                 assignedCount += 1
                 if entry.gate.isPaused { pausedCount += 1 }
             }
-            entry.isTold = decide(false)
+            entry.isTold = false
             entries[number] = entry
             note(number)
         }

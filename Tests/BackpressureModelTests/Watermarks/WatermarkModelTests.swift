@@ -215,10 +215,6 @@
             mutation: Mutation(file: core, snippet: "decide(!edges.isEmpty)", .forceTrue),
             program: WatermarkPrograms.edges),
         WatermarkBug(
-            description: "a key arrives un-paused and is not told",
-            mutation: Mutation(file: "WatermarkState.swift", snippet: "decide(false)", .forceTrue),
-            program: WatermarkPrograms.lateKey),
-        WatermarkBug(
             description: "no heartbeat",
             mutation: Mutation(file: core, snippet: "decide(state.now >= deadline)", .forceFalse),
             program: WatermarkPrograms.heartbeat),

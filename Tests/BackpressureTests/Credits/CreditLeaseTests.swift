@@ -9,7 +9,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("credit leases", .timeLimit(.minutes(5)))
+@Suite("credit leases", .timeLimit(.minutes(10)))
 struct CreditLeaseTests {
     @Test("a lease ends at its deadline, is reported once, and its late return is refused")
     func expiry() async throws {

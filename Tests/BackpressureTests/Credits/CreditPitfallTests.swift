@@ -26,7 +26,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("credits: pitfalls", .timeLimit(.minutes(5)))
+@Suite("credits: pitfalls", .timeLimit(.minutes(10)))
 struct CreditPitfallTests {
     @Test("P1, P13: a cancel between grant and wake changes nothing")
     func P1_cancelAfterGrant_countsOnce() {

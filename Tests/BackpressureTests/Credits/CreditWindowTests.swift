@@ -9,7 +9,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("credit window", .timeLimit(.minutes(5)))
+@Suite("credit window", .timeLimit(.minutes(10)))
 struct CreditWindowTests {
     @Test("credits go round, and each is in one place")
     func roundTrip() throws {

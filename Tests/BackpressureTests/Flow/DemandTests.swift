@@ -5,7 +5,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("Demand", .timeLimit(.minutes(1)))
+@Suite("Demand", .timeLimit(.minutes(10)))
 struct DemandTests {
     @Test("sums saturate at 2^63 - 1, which is never used up")
     func sums() {

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("Flow: several publishers", .timeLimit(.minutes(1)))
+@Suite("Flow: several publishers", .timeLimit(.minutes(10)))
 struct FlowJoinTests {
     @Test("flatMap subscribes to so many, asks each for prefetch, and serves them in turn")
     func flatMap() {
@@ -129,7 +129,7 @@ struct FlowJoinTests {
     }
 }
 
-@Suite("Flow: batches", .timeLimit(.minutes(1)))
+@Suite("Flow: batches", .timeLimit(.minutes(10)))
 struct FlowBufferTests {
     @Test("each array asked for is asked of upstream as so many elements; the last may be short")
     func count() {
@@ -187,7 +187,7 @@ struct FlowBufferTests {
     }
 }
 
-@Suite("Flow: time", .timeLimit(.minutes(1)))
+@Suite("Flow: time", .timeLimit(.minutes(10)))
 struct FlowTimeoutTests {
     @Test("no first element in time")
     func initial() async throws {

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("Flow: operators without a buffer", .timeLimit(.minutes(1)))
+@Suite("Flow: operators without a buffer", .timeLimit(.minutes(10)))
 struct FlowPassThroughTests {
     @Test("map, tryMap, scan: demand passes through unchanged")
     func passThrough() {
@@ -119,7 +119,7 @@ struct FlowPassThroughTests {
     private func subscribe(_ publisher: some Flow.Publisher<Int>, _ probe: Probe<Int>) { publisher.subscribe(probe) }
 }
 
-@Suite("Flow: windows", .timeLimit(.minutes(1)))
+@Suite("Flow: windows", .timeLimit(.minutes(10)))
 struct FlowWindowTests {
     @Test("limitRate asks for high, then low for each low that went on")
     func limitRate() {

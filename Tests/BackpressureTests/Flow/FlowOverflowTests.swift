@@ -224,7 +224,7 @@ struct FlowOverflowTests {
     }
 }
 
-@Suite("Flow: sinks", .timeLimit(.minutes(1)))
+@Suite("Flow: sinks", .timeLimit(.minutes(10)))
 struct FlowSinkTests {
     @Test("unicast keeps what is emitted early, up to its capacity, and has one subscriber")
     func unicast() {

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("Flow: sources", .timeLimit(.minutes(1)))
+@Suite("Flow: sources", .timeLimit(.minutes(10)))
 struct FlowSourceTests {
     @Test("a sequence sends what was asked for, then the end without being asked")
     func sequence() {

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("Flow: tasks", .timeLimit(.minutes(1)))
+@Suite("Flow: tasks", .timeLimit(.minutes(10)))
 struct FlowTaskTests {
     @Test("mapAsync runs so many at a time, and keeps the order or not")
     func mapAsync() async throws {
@@ -164,7 +164,7 @@ struct FlowTaskTests {
     }
 }
 
-@Suite("Flow: throttle", .timeLimit(.minutes(1)))
+@Suite("Flow: throttle", .timeLimit(.minutes(10)))
 struct FlowThrottleTests {
     @Test("one element is asked for after each admission, and one admission for each element")
     func admissions() async throws {

@@ -4,7 +4,7 @@
 import BackpressureTestSupport
 import Testing
 
-@Suite("Test support", .timeLimit(.minutes(1)))
+@Suite("Test support", .timeLimit(.minutes(10)))
 struct TestSupportTests {
     @Test("threads get their indices and have ended when run returns", arguments: [nil, 8 << 20])
     func threads(stackSize: Int?) {

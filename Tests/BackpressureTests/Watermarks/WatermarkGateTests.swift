@@ -21,7 +21,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("watermark gate", .timeLimit(.minutes(5)))
+@Suite("watermark gate", .timeLimit(.minutes(10)))
 struct WatermarkGateTests {
     @Test("each key by its own level")
     func perKey() {

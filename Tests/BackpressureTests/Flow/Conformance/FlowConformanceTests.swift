@@ -217,7 +217,7 @@ private enum Subjects {
     }
 }
 
-@Suite("flow: conformance", .timeLimit(.minutes(5)))
+@Suite("flow: conformance", .timeLimit(.minutes(10)))
 struct FlowConformanceTests {
     @Test("every rule, for every row of the table", arguments: OperatorTable.rows.map(\.name))
     func row(_ name: String) async throws {

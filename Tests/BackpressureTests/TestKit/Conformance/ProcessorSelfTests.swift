@@ -91,7 +91,7 @@ final class Relay: Flow.Processor, Sendable {
     }
 }
 
-@Suite("conformance kit: processors", .timeLimit(.minutes(5)))
+@Suite("conformance kit: processors", .timeLimit(.minutes(10)))
 struct ProcessorSelfTests {
     private func outcomes(_ fault: Relay.Fault?, subscribers: Int = 1) async -> [CheckOutcome] {
         var verification = ProcessorVerification<Int>(

@@ -161,7 +161,7 @@ let publisherFaults: [PublisherFault] = [
         says: "demand above 2^63 - 1 ended with an error"),
 ]
 
-@Suite("conformance kit: broken publishers", .timeLimit(.minutes(5)))
+@Suite("conformance kit: broken publishers", .timeLimit(.minutes(10)))
 struct PublisherSelfTests {
     static func verification(
         _ fault: Misbehaviour?, in environment: VerificationEnvironment = .deterministic,

@@ -172,7 +172,7 @@ struct SubscriberFault: Sendable, CustomStringConvertible {
     var description: String { "\(fault) -> \(check)" }
 }
 
-@Suite("conformance kit: broken subscribers", .timeLimit(.minutes(5)))
+@Suite("conformance kit: broken subscribers", .timeLimit(.minutes(10)))
 struct SubscriberSelfTests {
     static func verification(_ fault: FaultySubscriber.Fault?, isWhiteBox: Bool = true) -> SubscriberVerification<Int> {
         let environment = VerificationEnvironment.deterministic
