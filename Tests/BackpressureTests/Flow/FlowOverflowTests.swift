@@ -7,7 +7,7 @@ import Testing
 
 @testable import Backpressure
 
-@Suite("Flow: onBackpressure", .timeLimit(.minutes(2)))
+@Suite("Flow: onBackpressure", .timeLimit(.minutes(10)))
 struct FlowOverflowTests {
     struct Drop: Equatable, Sendable {
         let element: Int

@@ -6,7 +6,7 @@ import Testing
 
 @testable import BackpressureTestKit
 
-@Suite("ManualClock", .timeLimit(.minutes(2)))
+@Suite("ManualClock", .timeLimit(.minutes(10)))
 struct ManualClockTests {
     // MARK: - Moving
 
