@@ -42,8 +42,8 @@
             var testDescription: String { "\(overflow), capacity \(capacity), bypass \(fairness.bypass)" }
         }
 
-        // Evictions have ten times the schedules: they are in the long set.
-        static let sets: [Set] = TripleModels.policies.filter { isDeep || $0 != .dropOldest }.flatMap { overflow in
+        // What drops or refuses has many times the schedules: it is in the long set.
+        static let sets: [Set] = TripleModels.policies.filter { isDeep || $0 == .suspend }.flatMap { overflow in
             [1, 2].flatMap { capacity in
                 (isDeep ? [Fairness.fifo, .eventual(bypass: 1)] : [.fifo]).map {
                     Set(overflow: overflow, capacity: capacity, fairness: $0)
