@@ -122,24 +122,3 @@ struct ChannelEffects: Sendable {
     var undeliveredReason = Rejection.evicted
     var timer: TimerRequest?
 }
-
-/// Element nodes that have left every list, in order.
-struct NodeChain: Sendable {
-    private var first: WaiterRef?
-    private var last: WaiterRef?
-
-    var isEmpty: Bool { first == nil }
-
-    mutating func append(_ node: WaiterRef) {
-        node.pointer.pointee.next = nil
-        if let last { last.pointer.pointee.next = node.pointer } else { first = node }
-        last = node
-    }
-
-    mutating func popFirst() -> WaiterRef? {
-        guard let node = first else { return nil }
-        first = node.pointer.pointee.next.map(WaiterRef.init)
-        if first == nil { last = nil }
-        return node
-    }
-}

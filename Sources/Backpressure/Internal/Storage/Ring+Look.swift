@@ -4,26 +4,11 @@
 // A bounded look before sleeping: when the other side is running on another core, what is waited for is a hundred
 // nanoseconds away, and a sleep with its task switch costs ten times that.
 //
-// ## Algorithm
-// Before a task registers as a waiter it probes the ring a limited number of times, reading a clock between the probes:
-// that spaces them, so that the other side gets ahead by more than one element, and leaves the core's other thread its
-// share. A look that helped is followed by the next one. One that did not makes its side skip 1, 3, 7 ... 63 looks; the
-// look after that is longer than the time a sleeping task takes to wake, because two sides that both sleep would
-// otherwise never find out that they could both stay awake. So on a busy machine, where the other side cannot run while
-// this one looks, a wait costs a few probes on average; on free cores a ping-pong stops sleeping.
-//
-// The record is a hint: it is read and written relaxed, and a lost update changes nothing but a number of probes.
-//
-// ## Layout of the record
-// [ skip : 32 | failures : 32 ]
+// `BoundedLook` has the policy; what is here is what a ring looks for, and where its two records lie.
 
 extension Ring {
-    /// A probe takes some 25 ns, nearly all of it the reading of the clock.
-    private static let probes = 128
-    private static let probesAfterFailure = 256
     /// Further probes, once there is one element or slot, for a few more.
     private static let patience = 6
-    private static let mostFailures: UInt64 = 6
 
     /// On the line of the refusals, which no fast path touches.
     private var sendRecord: AtomicWord { AtomicWord(at: base + 72) }
@@ -59,29 +44,17 @@ extension Ring {
         }
     }
 
-    /// Probes as the record says, and keeps it; `probe` says nil when only the lock can tell.
+    /// A bounded look; one that helped waits a moment for a batch.
+    ///
+    /// `probe` says nil when only the lock can tell.
     @inline(__always)
     private func look(_ record: AtomicWord, _ probe: (_ ahead: UInt64) -> Bool?) -> Bool {
-        let word = record.loadRelaxed()
-        if word >> 32 > 0 {
-            record.storeRelaxed(word &- (1 << 32))
-            return false
-        }
-        for _ in 0..<(word == 0 ? Self.probes : Self.probesAfterFailure) {
-            guard let found = probe(0) else { return false }
-            if found {
-                if word != 0 { record.storeRelaxed(0) }
-                // A batch costs the two sides fewer lines to exchange than one element at a time.
-                for _ in 0..<Self.patience {
-                    guard probe(batch) == false else { break }
-                    _ = PlatformClock.suspendingNanoseconds()
-                }
-                return true
-            }
+        guard BoundedLook(record: record).look({ probe(0) }) else { return false }
+        // A batch costs the two sides fewer lines to exchange than one element at a time.
+        for _ in 0..<Self.patience {
+            guard probe(batch) == false else { break }
             _ = PlatformClock.suspendingNanoseconds()
         }
-        let failures = min(word + 1, Self.mostFailures)
-        record.storeRelaxed((((1 << failures) - 1) << 32) | failures)
-        return false
+        return true
     }
 }

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // swift-backpressure
 
-// A bounded look before sleeping, for a primitive of one word: when the holder is running on another core, what is
-// waited for is a hundred nanoseconds away, and a sleep with its task switch costs ten times that.
+// A bounded look before sleeping: when the other side is running on another core, what is waited for is a hundred
+// nanoseconds away, and a sleep with its task switch costs ten times that.
 //
 // ## Algorithm
-// As for a channel's ring: probes with a reading of the clock between them, a look that did not help makes the next 1, 3,
-// 7 ... 63 be skipped, and the one after that is longer than a sleeping task takes to wake. So on a busy machine a wait
-// costs a few probes on average.
+// Before a task registers as a waiter it probes what it waits for a limited number of times, reading a clock between the
+// probes: that spaces them, so that the other side gets ahead by more than one element, and leaves the core's other
+// thread its share. A look that helped is followed by the next one. One that did not makes its side skip 1, 3, 7 ... 63
+// looks; the look after that is longer than the time a sleeping task takes to wake, because two sides that both sleep
+// would otherwise never find out that they could both stay awake. So on a busy machine, where the other side cannot run
+// while this one looks, a wait costs a few probes on average; on free cores a ping-pong stops sleeping.
 //
 // The record is a hint: it is read and written relaxed, and a lost update changes nothing but a number of probes.
 //

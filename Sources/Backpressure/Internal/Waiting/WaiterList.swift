@@ -79,32 +79,45 @@ struct WaiterList {
     }
 }
 
-/// Waiters whose verdict is given and who are to be woken once the lock is released, in order.
+/// Waiters that have left every list, in order.
 ///
-/// The chain runs through the waiters' own links, which nothing else uses any more: it needs no room, whatever the
-/// number. A batch that is not empty must be woken: its waiters sleep until then.
-struct WakeBatch: Sendable {
+/// The chain runs through their own links, which nothing else uses any more: it needs no room, whatever the number.
+struct NodeChain: Sendable {
     private var first: WaiterRef?
     private var last: WaiterRef?
 
     var isEmpty: Bool { first == nil }
 
-    /// Adds a waiter that has just been unlinked and given its verdict.
-    mutating func append(_ waiter: WaiterRef) {
-        assert(waiter.pointer.pointee.list == 0, "a waiter is unlinked before it is woken")
-        waiter.pointer.pointee.next = nil
-        if let last { last.pointer.pointee.next = waiter.pointer } else { first = waiter }
-        last = waiter
+    mutating func append(_ node: WaiterRef) {
+        assert(node.pointer.pointee.list == 0, "a waiter is unlinked before it is chained")
+        node.pointer.pointee.next = nil
+        if let last { last.pointer.pointee.next = node.pointer } else { first = node }
+        last = node
     }
+
+    mutating func popFirst() -> WaiterRef? {
+        guard let node = first else { return nil }
+        first = node.pointer.pointee.next.map(WaiterRef.init)
+        if first == nil { last = nil }
+        return node
+    }
+}
+
+/// Waiters whose verdict is given and who are to be woken once the lock is released, in order.
+///
+/// A batch that is not empty must be woken: its waiters sleep until then.
+struct WakeBatch: Sendable {
+    private var chain = NodeChain()
+
+    var isEmpty: Bool { chain.isEmpty }
+
+    /// Adds a waiter that has just been unlinked and given its verdict.
+    mutating func append(_ waiter: WaiterRef) { chain.append(waiter) }
 
     /// Wakes all; the caller holds no lock.
     ///
-    /// A woken waiter may be gone at once, so its link is read before.
+    /// A woken waiter may be gone at once, so it is out of the chain before.
     consuming func wakeAll() {
-        var current = first
-        while let waiter = current {
-            current = waiter.pointer.pointee.next.map(WaiterRef.init)
-            waiter.wake()
-        }
+        while let waiter = chain.popFirst() { waiter.wake() }
     }
 }
