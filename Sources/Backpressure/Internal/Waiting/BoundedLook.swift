@@ -5,12 +5,13 @@
 // nanoseconds away, and a sleep with its task switch costs ten times that.
 //
 // ## Algorithm
-// Before a task registers as a waiter it probes what it waits for a limited number of times, reading a clock between the
-// probes: that spaces them, so that the other side gets ahead by more than one element, and leaves the core's other
-// thread its share. A look that helped is followed by the next one. One that did not makes its side skip 1, 3, 7 ... 63
-// looks; the look after that is longer than the time a sleeping task takes to wake, because two sides that both sleep
-// would otherwise never find out that they could both stay awake. So on a busy machine, where the other side cannot run
-// while this one looks, a wait costs a few probes on average; on free cores a ping-pong stops sleeping.
+// Before a task registers as a waiter it probes what it waits for a limited number of times, reading a clock between
+// the probes: that spaces them, so that the other side gets ahead by more than one element, and leaves the core's
+// other thread its share. A look that helped is followed by the next one. One that did not makes its side skip 1, 3,
+// 7 ... 63 looks; the look after that is longer than the time a sleeping task takes to wake, because two sides that
+// both sleep would otherwise never find out that they could both stay awake. So on a busy machine, where the other
+// side cannot run while this one looks, a wait costs a few probes on average; on free cores a ping-pong stops
+// sleeping.
 //
 // The record is a hint: it is read and written relaxed, and a lost update changes nothing but a number of probes.
 //
