@@ -24,6 +24,7 @@ public struct Rejection: Error, Hashable, Sendable {
         case evicted
         case closed
         case exceedsLimit
+        case expired
     }
 
     @usableFromInline let code: Code
@@ -47,6 +48,8 @@ public struct Rejection: Error, Hashable, Sendable {
     @inlinable public static var closed: Rejection { Rejection(code: .closed) }
     /// More was asked for at once than the primitive has in all: no wait could ever end well.
     @inlinable public static var exceedsLimit: Rejection { Rejection(code: .exceedsLimit) }
+    /// Its deadline passed before it was received or started: too late to be of use.
+    @inlinable public static var expired: Rejection { Rejection(code: .expired) }
 }
 
 extension Rejection: CustomStringConvertible {
@@ -61,6 +64,7 @@ extension Rejection: CustomStringConvertible {
         case .evicted: "evicted by a newer element"
         case .closed: "closed"
         case .exceedsLimit: "more than the limit"
+        case .expired: "expired"
         }
     }
 }
