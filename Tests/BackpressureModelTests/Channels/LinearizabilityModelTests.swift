@@ -105,6 +105,8 @@
             }
             let exact = explore(.exact)
             #expect(exact.violation?.message.hasPrefix("not linearizable") == true, "\(exact)")
+            // Every schedule of what is promised takes many minutes.
+            guard isDeep else { return }
             let promised = explore(.untilSent)
             #expect(promised.exhausted, "\(promised)")
         }
@@ -124,10 +126,10 @@
         /// slot was owed to an eviction.
         ///
         /// Thread 0 claims the only slot. Thread 1 sends; the eviction is owed, its element goes beside the ring; it
-        /// returns. Thread 2 is told "empty". Thread 0 publishes.
+        /// returns. Thread 2 is told "empty". Thread 0 publishes. At capacity 1 "empty" is exact.
         @Test func anEvictionOwedHidesNoElement() {
-            for text in ["s|s|r", "s|S|R", "s|s|s|r"] {
-                let program = PairModels.model(text, .dropOldest, 1, .fifo, 0)
+            for text in ["s|s|r", "s|S|R"] + (isDeep ? ["s|s|s|r"] : []) {
+                let program = PairModels.model(text, .dropOldest, 1, .fifo, 0, emptiness: .exact)
                 let exploration = Explorer.explore(program.model)
                 #expect(exploration.exhausted, "\(exploration)")
             }

@@ -62,7 +62,7 @@
     private let reservingTwice = ChannelModel(
         name: "full: reserve, give back | reserve, give back | receive", filled: 1, emptiness: .untilSent,
         isRescued: true, threads: [[.reserve, .giveBack], [.reserve, .giveBack], [.receive]])
-    private let overdrawn = PairModels.model("s|s|r", .dropOldest, 1, .fifo, 0)
+    private let overdrawn = PairModels.model("s|s|r", .dropOldest, 1, .fifo, 0, emptiness: .exact)
     private let receiving = "ChannelCore+Receive.swift"
     private let sending = "ChannelCore+Send.swift"
     private let pumping = "ChannelCore+Pump.swift"
