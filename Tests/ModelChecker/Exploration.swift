@@ -14,8 +14,8 @@ public enum Strategy: Sendable, Hashable {
     case everyInterleaving
     /// Every schedule with at most this many preemptions. No reduction: together the two would be unsound.
     case preemptionBounded(Int)
-    /// A number of seeded random schedules.
-    case random(seed: UInt64, executions: Int)
+    /// A number of seeded random schedules, with threads of equal speed or of different speeds.
+    case random(seed: UInt64, executions: Int, unevenly: Bool = false)
     /// A number of seeded schedules with random thread priorities and `depth - 1` random changes of them (PCT).
     case priorities(seed: UInt64, depth: Int, executions: Int)
 }

@@ -17,6 +17,10 @@
 // at first; the reversal of a race (`Engine+Reversal`) demands another one. Sleep sets alone already run one execution
 // for each order of dependent steps; source sets spare the attempts that end asleep.
 //
+// Random, unevenly: each execution draws a speed for each thread, 1, 4, 16 or 64, and each choice is in proportion to
+// it. At equal speeds a thread with a short way to go is nearly always first, and what others do at the end of a long
+// one is hardly ever seen.
+//
 // Priorities: Burckhardt, Kothari, Musuvathi, Nagarakatte, A Randomized Scheduler with Probabilistic Guarantees of
 // Finding Bugs, 2010.
 //
@@ -72,6 +76,9 @@ struct Search {
     private var repeated = 0
     private var preemptions = 0
     private var priority = SIMD8<Int>()
+    /// How many steps a thread takes, on average, while another of speed 1 takes one.
+    private var speed = SIMD8<Int>()
+    private var isUneven = false
     private var changePoints: [Int] = []
     private var longest = 32
     private var executionIndex = 0
@@ -92,7 +99,8 @@ struct Search {
         case .sleepSets: reduces = true
         case .everyInterleaving: break
         case .preemptionBounded(let bound): preemptionBound = bound
-        case .random(let seed, let executions): (mode, self.seed, budget) = (.random, seed, executions)
+        case .random(let seed, let executions, let unevenly):
+            (mode, self.seed, budget, isUneven) = (.random, seed, executions, unevenly)
         case .priorities(let seed, let depth, let executions):
             (mode, self.seed, budget, changes) = (.priorities, seed, executions, max(0, depth - 1))
         }
@@ -109,7 +117,9 @@ struct Search {
         guard mode == .random || mode == .priorities else { return }
         count = 0
         numbers = SeededNumbers(state: seed &+ UInt64(executionIndex) &* 0xD134_2543_DE82_EF95)
-        if mode == .priorities {
+        if mode == .random {
+            for thread in 0..<8 { speed[thread] = isUneven ? 1 << (2 * numbers.next(below: 4)) : 1 }
+        } else {
             for thread in 0..<8 { priority[thread] = changes + 1 + Int(numbers.next() >> 2) % 1_000_000 }
             changePoints = (0..<changes).map { _ in numbers.next(below: longest) }
         }
@@ -171,7 +181,7 @@ struct Search {
         var chosen: UInt8
         switch mode {
         case .random:
-            chosen = nth(numbers.next(below: enabled.nonzeroBitCount), of: enabled)
+            chosen = atItsSpeed(enabled)
             available = 0
         case .priorities:
             chosen = highestPriority(enabled)
@@ -259,10 +269,15 @@ struct Search {
     /// The choices made so far.
     var replay: [UInt8] { (0..<cursor).map { nodes[$0].chosen } }
 
-    private func nth(_ index: Int, of mask: UInt8) -> UInt8 {
-        var mask = mask
-        for _ in 0..<index { mask &= mask &- 1 }
-        return UInt8(mask.trailingZeroBitCount)
+    /// A random thread of `enabled`, fast ones more often.
+    private mutating func atItsSpeed(_ enabled: UInt8) -> UInt8 {
+        func threads() -> some Sequence<Int> { (0..<8).lazy.filter { enabled & (1 << UInt8($0)) != 0 } }
+        var left = numbers.next(below: threads().reduce(0) { $0 + speed[$1] })
+        for thread in threads() {
+            left -= speed[thread]
+            if left < 0 { return UInt8(thread) }
+        }
+        preconditionFailure("no thread can step")
     }
 
     private func highestPriority(_ enabled: UInt8) -> UInt8 {

@@ -12,15 +12,16 @@ enum RateLimiting {
         let keys = quick ? 10_000 : 100_000
         return [
             Row(
-                name: allowed, unit: .nanosecondsPerOperation,
+                name: allowed, unit: .nanosecondsPerOperation, isFine: true,
                 contenders: [ClockAndExchange.floor, OurBucket.allowed, RivalBuckets.mutex, RivalBuckets.actor]),
             Row(
-                name: denied, unit: .nanosecondsPerOperation,
+                name: denied, unit: .nanosecondsPerOperation, isFine: true,
                 contenders: [
                     ClockAndExchange.floor, OurBucket.denied, RivalBuckets.mutexDenied, RivalBuckets.actorDenied,
                 ]),
             Row(
                 name: keyed, parameters: Parameters(capacity: keys), unit: .nanosecondsPerOperation,
+                isFine: true,
                 contenders: [
                     ClockAndExchange.floor, OurKeyed.contender(keys: keys), RivalKeyed.mutex(keys: keys),
                     RivalKeyed.actor(keys: keys),

@@ -27,6 +27,7 @@ enum Semaphores {
             zip(pairNames, SemaphorePairs.Verb.allCases).map { name, verb in
                 Row(
                     name: name, parameters: Parameters(placement: placement), unit: .nanosecondsPerOperation,
+                    isFine: true,
                     contenders: [
                         AtomicAdds.floor, SemaphorePairs.ours(verb, placement), SemaphorePairs.mutex(placement),
                     ])

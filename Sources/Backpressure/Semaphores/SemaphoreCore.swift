@@ -68,7 +68,9 @@ final class SemaphoreCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         Self.checkLimit(limit)
         precondition(waiterLimit >= 0, "a bound of \(waiterLimit) waiters is negative")
         allocation = ZeroedMemory(byteCount: 128, alignment: 64)
-        word = PermitWord(at: allocation.start)
+        // Not at a multiple of 16: a load whose address has the same low 12 bits as that of a locked store just before
+        // waits for it, and this object's constants lie at multiples of 16.
+        word = PermitWord(at: allocation.start + 8)
         refusals = AtomicWord(at: allocation.start + 64)
         looks = BoundedLook(record: AtomicWord(at: allocation.start + 72))
         bypass = fairness.bypass

@@ -8,6 +8,7 @@
     @testable import Backpressure
     import BackpressureTestKit
     import ModelChecker
+    import Synchronization
     import Testing
 
     /// A model of tasks.
@@ -29,6 +30,9 @@
         let strikes: [Strike]
 
         var description: String { name }
+
+        /// Waits of all executions: a program in which nobody sleeps shows nothing.
+        static let parked = Atomic(0)
 
         /// What is shared in one execution.
         final class World: @unchecked Sendable {
@@ -95,6 +99,8 @@
             func check() {
                 if let wrong { ModelRuntime.fail(wrong) }
                 let snapshot = channel.snapshot()
+                AsyncModel.parked.wrappingAdd(
+                    Int(snapshot.receivesParked + snapshot.sendsParked), ordering: .relaxed)
                 ModelRuntime.expect(
                     snapshot.waitingSenders == 0 && snapshot.waitingReceivers == 0, "somebody waits: \(snapshot)")
                 while let element = channel.tryReceive().take() { came.append(element) }
@@ -167,19 +173,23 @@
             let exploration = Explorer.explore(
                 program.model,
                 Options(
-                    strategy: .random(seed: 3, executions: executions), maxSteps: 20_000, usesThreads: true))
-            print("tasks, \(exploration.description.prefix(300))")
+                    strategy: .random(seed: 3, executions: executions, unevenly: true), maxSteps: 20_000,
+                    usesThreads: true))
+            let parked = AsyncModel.parked.exchange(0, ordering: .relaxed)
+            print("tasks, \(exploration.description.prefix(300)); \(parked) waits")
             #expect(exploration.violation == nil, "\(exploration)")
+            #expect(parked * 10 >= executions, "hardly anybody sleeps: \(parked) in \(executions) executions")
         }
 
         /// A wake that is dropped leaves a task behind: the tier can be red.
         @Test func aDroppedWakeIsFound() {
             let mutation = Mutation(
-                file: "Waiter.swift", snippet: "cell.exchangeAcquiringAndReleasing(Self.resumed)", .skip)
+                file: "Waiter.swift", snippet: "decide(seen != Self.empty)", .forceFalse)
             let exploration = Explorer.explore(
                 AsyncModel.all[1].model,
                 Options(
-                    strategy: .random(seed: 3, executions: 1_000), maxSteps: 20_000, mutation: mutation,
+                    strategy: .random(seed: 3, executions: 1_000, unevenly: true), maxSteps: 20_000,
+                    mutation: mutation,
                     usesThreads: true))
             #expect(exploration.violation != nil, "\(exploration)")
         }

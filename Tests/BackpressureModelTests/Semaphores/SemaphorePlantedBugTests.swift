@@ -49,7 +49,8 @@
         threads: [[.use(1)], [.use(1)], [.give]])
     private let orphan = SemaphoreModel(name: "held: give | drop", held: [0: [1]], threads: [[.give], [.drop]])
     private let lateGiver = SemaphoreModel(
-        name: "held: give | use, drop", held: [0: [1]], threads: [[.give], [.use(1), .drop]])
+        name: "2 held: give | give | use, drop", limit: 2, held: [0: [1], 1: [1]],
+        threads: [[.give], [.give], [.use(1), .drop]])
     private let orphans = SemaphoreModel(
         name: "2 held: give | give | drop", limit: 2, held: [0: [1], 1: [1]], threads: [[.give], [.give], [.drop]])
 
