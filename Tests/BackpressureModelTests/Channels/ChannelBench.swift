@@ -313,6 +313,31 @@
                 ModelRuntime.expect(rest.isEmpty, "\(rest) came after a receiver had been told of the end")
             }
             checkOrder(rest)
+            let refusals = notes.joined().filter { if case .returned(_, .full) = $0 { true } else { false } }.count
+            ModelRuntime.expect(
+                snapshot.refused == UInt64(refusals), "\(snapshot.refused) counted as refused, not \(refusals)")
+            if !isClosed, snapshot.reserved == 0 { checkRingAlone() }
+        }
+
+        /// At rest the ring alone serves a lap, and knows full from empty: no slot is lost, no flag or limit left behind.
+        private func checkRingAlone() {
+            func locked() -> UInt64 { channel.core.state.withLock { $0.lockedOperations } }
+            let before = locked()
+            for index in 0..<channel.capacity {
+                ModelRuntime.expect(channel.trySend(1_000 + index).isSent, "no room in an empty channel")
+            }
+            if channel.core.refusesWhenFull {
+                guard case .returned(let rejected) = channel.trySend(-1_000), rejected.reason == .full else {
+                    ModelRuntime.fail("a full channel took one more")
+                }
+            }
+            for index in 0..<channel.capacity {
+                guard case .received(let element) = channel.tryReceive(), element == 1_000 + index else {
+                    ModelRuntime.fail("not what was sent at rest")
+                }
+            }
+            guard case .empty = channel.tryReceive() else { ModelRuntime.fail("more than was sent") }
+            ModelRuntime.expect(locked() == before, "at rest the ring alone does not do")
         }
 
         /// Elements of one sender (their tens digit) never pass each other, in any one receiver's eyes.
@@ -330,6 +355,12 @@
                 }
             }
             ModelRuntime.expect(rest.count <= channel.capacity, "\(rest.count) elements in \(channel.capacity)")
+        }
+
+        /// Nobody came to the lock; before anything else is checked.
+        func checkUncontended() {
+            let locked = channel.core.state.withLock { $0.lockedOperations }
+            ModelRuntime.expect(locked == 0, "\(locked) operations took the lock, with nobody else there")
         }
 
         /// No send was refused.

@@ -43,6 +43,8 @@
         var soleReceiver: Int?
         /// No send may be refused: by the program there is always room.
         var isNeverFull = false
+        /// No operation has a reason to take the lock.
+        var isUncontended = false
         /// A planted bug that is in the bench and not in the source.
         var hasSwappedStores = false
         /// How the history is judged; nil if only the contract is.
@@ -76,6 +78,7 @@
                     }
                 },
                 check: { bench in
+                    if this.isUncontended { bench.checkUncontended() }
                     bench.check()
                     if this.isNeverFull { bench.checkNeverFull() }
                     if let receiver = this.soleReceiver {
@@ -124,6 +127,17 @@
                         fairness: fairness, filled: filled == .max ? capacity : filled, threads: threads)
                 }
             }
+        }
+
+        /// One thread, round and round: nothing here has a reason to take the lock.
+        static let alone: [ChannelModel] = (1...3).map { capacity in
+            let lap = (0..<capacity).map { $0 * 10 }
+            return ChannelModel(
+                name: "alone, capacity \(capacity)", capacity: capacity, isUncontended: true,
+                threads: [
+                    lap.map { .send($0) } + [.trySend(1_000), .count] + lap.map { _ in .receive } + [.tryReceive]
+                        + lap.map { .trySend($0 + 1) } + lap.map { _ in .tryReceive } + [.isClosed]
+                ])
         }
 
         static let transfer: [ChannelModel] =
@@ -238,7 +252,7 @@
                 "full: send | send | cancel one | receive", capacities: [1], filled: .max,
                 [[.send(0)], [.send(10)], [.cancel(0)], [.receive, .finish]])
 
-        static var all: [ChannelModel] { transfer + close + cancel + dropping + exact }
+        static var all: [ChannelModel] { alone + transfer + close + cancel + dropping + exact }
 
         private static func timed(_ model: ChannelModel) -> ChannelModel {
             var model = model

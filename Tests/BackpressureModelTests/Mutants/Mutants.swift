@@ -100,13 +100,13 @@
     enum MutantCorpus {
         struct Entry: Sendable {
             let name: String
-            let program: ChannelModel
+            let model: Model
             let options: Options
 
             func explore(_ mutation: Mutation?) -> Exploration {
                 var options = options
                 options.mutation = mutation
-                return Explorer.explore(program.model, options)
+                return Explorer.explore(model, options)
             }
         }
 
@@ -123,10 +123,12 @@
                 _ programs: [ChannelModel], _ options: Options = Options(maxExecutions: 4_000), _ suffix: String = ""
             ) {
                 for program in programs {
-                    entries.append(Entry(name: program.name + suffix, program: program, options: options))
+                    entries.append(Entry(name: program.name + suffix, model: program.model, options: options))
                 }
             }
-            add(ChannelModels.transfer + ChannelModels.close + ChannelModels.cancel + ChannelModels.dropping)
+            add(
+                ChannelModels.alone + ChannelModels.transfer + ChannelModels.close + ChannelModels.cancel
+                    + ChannelModels.dropping)
             add(ChannelModels.exact)
             add(ChannelModels.bypass, Options(strategy: .preemptionBounded(1)), ", one preemption")
             add(
@@ -142,7 +144,17 @@
             add(
                 ["s|s|r", "S|R|R"].map { PairModels.model($0, .suspend, 2, .fifo, 0) },
                 Options(maxExecutions: 4_000, spuriousFailures: 1), ", spurious")
+            add(
+                ["s|n", "ss|n|r", "sr|n", "s|S|R", "sS|rR", "S|rS", "F|c|s"].map {
+                    PairModels.model($0, .suspend, 1, .fifo, 0)
+                }, Options(maxExecutions: 20_000, staleLoads: 2), ", two stale")
             add(WrapModels.few)
+            // Real tasks, with the runtime's continuations: what offers them and what resumes them.
+            for program in AsyncModel.all {
+                let options = Options(
+                    strategy: .random(seed: 5, executions: 300, unevenly: true), maxSteps: 20_000, usesThreads: true)
+                entries.append(Entry(name: "tasks, " + program.name, model: program.model, options: options))
+            }
             return entries
         }()
     }
