@@ -54,6 +54,7 @@ class LimiterCore<Schedule: RateSchedule>: WaitCanceller, DeadlineOwner, @unchec
         var effects = LimiterEffects()
         let result = state.withLock { state in
             load(&state)
+            state.schedule.note(reading: now)
             grantDue(&state, &effects, now)
             let result = body(&state, &effects)
             grantDue(&state, &effects, now)

@@ -15,6 +15,9 @@ protocol RateSchedule: Sendable {
     /// The most tokens of one request, without debt.
     var limit: UInt64 { get }
 
+    /// The clock reads `now`: told before anything is asked or done at that reading.
+    mutating func note(reading now: Int64)
+
     /// The earliest instant, `now` or later, at which `count` tokens may be taken behind `queued` others.
     ///
     /// - Returns: An instant; `Int64.max` is never. With `queued` above 0 the true one may be later.
@@ -36,6 +39,11 @@ protocol RateSchedule: Sendable {
 
     /// Takes tokens whether they are there or not.
     mutating func penalize(_ count: UInt64, now: Int64)
+}
+
+extension RateSchedule {
+    /// A schedule that is as strict after a step back of the clock whether it knew the later reading or not.
+    mutating func note(reading now: Int64) {}
 }
 
 extension Int64 {

@@ -12,7 +12,8 @@
 // ## Invariants
 // I1  total is the sum of the ring, which is that of slices frontier - slices ... frontier.
 // I2  Unless by debt or penalty, no slices + 1 neighbours ever held more than `limit`.
-// I3  `latest` is the furthest reading at which anything was taken: a clock that steps back stands still there.
+// I3  `latest` is the furthest reading of the clock: one that steps back stands still there. Refusals count, too: what
+//     is admitted after a step back lies, for whoever saw the later reading, in the window that ends there.
 
 struct SlidingSchedule: RateSchedule {
     private(set) var limit: UInt64
@@ -38,6 +39,8 @@ struct SlidingSchedule: RateSchedule {
         precondition(limit >= 1, "a window of \(limit) tokens admits nothing")
         self.limit = UInt64(limit)
     }
+
+    mutating func note(reading now: Int64) { latest = max(latest, now) }
 
     private func place(_ slice: Int64) -> Int { Int(slice % (slices + 1)) }
 
@@ -95,7 +98,6 @@ struct SlidingSchedule: RateSchedule {
     }
 
     mutating func take(_ count: UInt64, at instant: Int64, now: Int64) -> Int64 {
-        if instant <= now { latest = max(latest, now) }
         advance(to: slice(of: instant))
         counts[place(frontier)] += count
         total += count

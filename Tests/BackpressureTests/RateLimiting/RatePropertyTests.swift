@@ -46,6 +46,7 @@ struct RatePropertyTests {
                 if limiter.peek(count).isAllowed { wrong += 1 }
                 clock.reading += 1
                 if !limiter.peek(count).isAllowed { wrong += 1 }
+                read(clock.reading)
             case .exceedsLimit: wrong += 1
             }
             guard wrong == 0 else { break }
@@ -120,6 +121,21 @@ struct RatePropertyTests {
                 interval: shape.window / Int64(shape.limit), most: shape.limit, read: { oracle.read($0) },
                 admit: { oracle.admit($0) })
         }
+    }
+
+    @Test("sliding window: what is admitted after the clock stepped back counts from the furthest reading on")
+    func slidingWindow_stepBackAfterRefusal() {
+        let clock = FaultClock()
+        let limiter = SlidingWindowLimiter(limit: 2, window: .nanoseconds(100), slices: 1, clock: clock)
+        clock.reading = 0
+        #expect(limiter.tryAcquire(1).isAllowed)
+        clock.reading = 190
+        #expect(!limiter.tryAcquire(2).isAllowed)
+        // Admitted at 90 it would be forgotten at 200, though the clock had read 190 before it.
+        clock.reading = 90
+        #expect(limiter.tryAcquire(1).isAllowed)
+        clock.reading = 250
+        #expect(!limiter.tryAcquire(2).isAllowed)
     }
 
     @Test("keyed limiter below its cap: every key's windows hold as a bucket's")
