@@ -25,7 +25,9 @@ extension ChannelCore {
         state.tail = ring.tail.fetchOrAcquiringAndReleasing(RingWord.gate) & RingWord.position
         state.head = ring.head.fetchOrAcquiringAndReleasing(RingWord.gate) & RingWord.position
         // After a shrink the bound follows what is left, down to the capacity.
-        state.ceiling = max(state.capacity, min(state.ceiling, logicalCount(state)))
+        let level = logicalCount(state)
+        verify(level <= state.ceiling, "the bound of the channel was passed while the gate was open")
+        state.ceiling = max(state.capacity, min(state.ceiling, level))
     }
 
     /// Opens the gate if nothing needs it: nothing waits without a steward, no element is outside the ring, and the
