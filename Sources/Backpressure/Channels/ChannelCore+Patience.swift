@@ -12,12 +12,13 @@
 // T2  One element at most is dropped for one sender: the room goes to it, and not to others that wait.
 
 extension ChannelCore {
-    /// The policy's patience with `waiter` is over.
-    func fallBack(_ waiter: WaiterRef, _ state: inout ChannelState, _ effects: inout ChannelEffects) {
+    /// The policy's patience with `due` is over; the caller asks again as long as anybody is due.
+    func fallBack(_ due: WaiterRef, _ state: inout ChannelState, _ effects: inout ChannelEffects) {
         gate(&state)
         defer { settle(&state) }
         pump(&state, &effects, thorough: true)
-        guard decide(state.senders.contains(waiter)) else { return }
+        guard decide(state.senders.contains(due)) else { return }
+        let waiter = firstDue(state, instead: due)
         if overflow.atOnce == .dropOldest, !waiter.pointer.pointee.isReservation, makeRoom(&state, &effects) {
             takeOver(&state, from: waiter.payload(layout))
             grant(waiter, &state, &effects)
@@ -26,6 +27,13 @@ extension ChannelCore {
             unlink(waiter, &state, &effects, verdict: .timedOut)
         }
         pump(&state, &effects, thorough: false)
+    }
+
+    /// The sender that has waited longest, if its patience is over, too: deadlines alone do not tell those apart that
+    /// began to wait at one instant.
+    private func firstDue(_ state: borrowing ChannelState, instead due: WaiterRef) -> WaiterRef {
+        guard let first = state.senders.first?.pointer, first.pointee.fallsBack else { return due }
+        return first.pointee.deadline <= due.pointer.pointee.deadline ? WaiterRef(first) : due
     }
 
     /// Whether the element of a sender whose wait ended by time is to be dropped.

@@ -60,7 +60,7 @@
                 "edgeForgotten", "ChannelCore+Capacity.swift",
                 "decide(state.isToldPaused != state.pressure.isPaused)", .forceFalse, in: CapacityModels.headroom),
             PlantedBug(
-                "patienceEndsWhatIsGranted", "ChannelCore+Patience.swift", "decide(state.senders.contains(waiter))",
+                "patienceEndsWhatIsGranted", "ChannelCore+Patience.swift", "decide(state.senders.contains(due))",
                 .forceTrue, in: CapacityModels.servedAtTheEnd),
             PlantedBug(
                 "shrunkBoundIgnored", "ChannelCore+Pump.swift", "decide(logicalCount(state) < state.capacity)",

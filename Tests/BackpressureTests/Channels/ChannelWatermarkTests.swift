@@ -48,7 +48,7 @@ struct ChannelWatermarkTests {
         #expect(waiting.answer == nil)
         #expect(bench.receive(.none).answer == .received(1))
         #expect(bench.send(7, .none).answer == .returned(7, .full), "nobody passes who waits")
-        #expect(bench.drain() == [2, 3, 5])
+        #expect(bench.drain() == [2, 3, 5, 6], "the third one received makes room for who waits")
         bench.executor.run()
         #expect(waiting.answer == .sent && edges.value == [.pause, .resume])
     }
