@@ -88,7 +88,7 @@ private final class HistoryRound: @unchecked Sendable {
             channel.cancel()
             return .done
         case .undelivered: return .elements(hook.value.sorted())
-        case .reserve, .fill, .giveBack: preconditionFailure("no history on threads reserves")
+        case .reserve, .fill, .giveBack, .resize: preconditionFailure("no history on threads reserves or resizes")
         }
     }
 

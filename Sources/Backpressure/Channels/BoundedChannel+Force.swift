@@ -94,6 +94,9 @@ extension ChannelCore {
             pump(&state, &effects, thorough: true)
             var outcome = ForceOutcome.sent
             if !hasRoom(state) {
+                guard state.reserved < state.capacity else { return .full }
+                // After a shrink: what is too much goes to the hook, the last to the caller.
+                while decide(logicalCount(state) > state.capacity), evictOldest(&state, &effects) {}
                 if decide(claimed(state) > state.debt) {
                     if state.debt == 0, isHeadPublished(state) {
                         pop(&state, to: destination)

@@ -88,17 +88,18 @@ extension BoundedChannel where Element: ~Copyable {
     }
 
     private nonisolated(nonsending) func reserveSlow(_ count: Int, _ limit: WaitLimit) async throws(Rejection) {
-        let (outcome, waiter) = core.reserve(count: count, times: core.isSuspending ? core.waitTimes(limit) : nil)
+        let (outcome, waiter) = core.reserve(count: count, times: core.isSuspending ? core.sendTimes(limit) : nil)
         guard let waiter else { return try granted(outcome) }
         await core.wait(waiter, isSender: true, polling: false)
         let verdict = waiter.verdict
+        let reason = core.reasonOfTimeout(waiter)
         core.releaseReserving(waiter)
         switch verdict {
         case .granted: return
         case .cancelled: throw .cancelled
-        case .timedOut: throw .timedOut
+        case .timedOut: throw reason
         case .finished: throw .finished
-        case .abandoned: throw .abandoned
+        case .abandoned: throw core.isAbandoned ? .abandoned : .exceedsLimit
         case .none: preconditionFailure("a reservation woke without a verdict")
         }
     }

@@ -128,15 +128,31 @@ extension BoundedChannel where Element: ~Copyable {
             return .sent
         }
         var slot: Element? = consume element
-        let (outcome, waiter) = offer(&slot, times: core.isSuspending ? core.waitTimes(limit) : nil)
+        let (outcome, waiter) = offer(&slot, times: core.isSuspending ? core.sendTimes(limit) : nil)
         if outcome == .doneYieldDue { await Task.yield() }
         guard let waiter else { return answer(outcome, &slot, refusal: .full) }
         await core.wait(waiter, isSender: true, polling: false)
+        return conclude(waiter)
+    }
+
+    /// What became of the element of a sender that waited; frees the waiter.
+    @inlinable
+    func conclude(_ waiter: WaiterRef) -> SendResult<Element> {
         let verdict = waiter.verdict
+        var slot: Element?
         if verdict != .granted {
-            slot = core.payload(of: waiter).assumingMemoryBound(to: Element.self).move()
+            let place = core.payload(of: waiter)
+            PlainAccess.read(place)
+            if verdict == .timedOut, core.wasDropped(waiter) {
+                core.discard(place, .full)
+                core.release(waiter)
+                return .dropped
+            }
+            slot = place.assumingMemoryBound(to: Element.self).move()
         }
+        let reason = verdict == .timedOut ? core.reasonOfTimeout(waiter) : .timedOut
         core.release(waiter)
+        if reason == .full { return returned(&slot, .full) }
         return answer(verdict, &slot)
     }
 

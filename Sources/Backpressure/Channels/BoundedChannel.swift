@@ -41,31 +41,33 @@ public final class BoundedChannel<Element: ~Copyable, Failure: Error>: Sendable 
     ///
     /// - Parameters:
     ///   - capacity: The bound, in elements; at least 1.
+    ///   - maximumCapacity: How large ``resize(capacity:)`` can make it; nil for `capacity`. Memory is laid out for it,
+    ///     and committed as it is touched.
     ///   - overflow: What a send does when the channel is full.
+    ///   - watermarks: Marks between which senders are held back, and who is told of it; nil for none.
     ///   - fairness: How far newcomers may pass waiting tasks.
     ///   - clock: The clock of every timeout and deadline; tests pass a manual one.
     ///   - onUndelivered: Gets every element that was taken over, or dropped on arrival, and reaches no receiver;
     ///     exactly once, with the reason. It runs outside all locks, on the task whose operation dropped the element
     ///     (or the one that let go of the channel last), and may use the channel. An element that goes back to its
     ///     sender does not go here.
-    /// - Precondition: `1 <= capacity <= 2^40`.
+    /// - Precondition: `1 <= capacity <= maximumCapacity <= 2^40`, and the high mark is not above `maximumCapacity`.
     public init(
         capacity: Int,
+        maximumCapacity: Int? = nil,
         overflow: OverflowPolicy = .suspend,
+        watermarks: Watermarks? = nil,
         fairness: Fairness = .default,
         clock: some Clock<Duration> = ContinuousClock(),
         onUndelivered: (@Sendable (_ element: consuming sending Element, _ reason: Rejection) -> Void)? = nil
     ) {
         core = TypedChannelCore<Element>(
-            capacity: capacity, overflow: overflow, fairness: fairness, timeSource: TimeSource(clock),
-            onUndelivered: onUndelivered)
+            capacity: capacity, maximumCapacity: maximumCapacity ?? capacity, overflow: overflow,
+            watermarks: watermarks, fairness: fairness, timeSource: TimeSource(clock), onUndelivered: onUndelivered)
         ring = core.fastRing
     }
 
-    /// How many elements the channel holds at most.
-    public var capacity: Int { ring.geometry.capacity }
-
-    /// Elements sent and not yet received, 0 to ``capacity``.
+    /// Elements sent and not yet received, 0 to ``capacity``; more only after a resize below what was in.
     ///
     /// By the time it is read it may have changed.
     public var count: Int { core.count }

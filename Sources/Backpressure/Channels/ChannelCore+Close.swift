@@ -78,7 +78,7 @@ extension ChannelCore {
 
     @usableFromInline var isClosed: Bool { ring.tail.loadAcquiring() & RingWord.closed != 0 }
 
-    /// Elements sent and not yet received, 0...capacity: of one instant, unless positions move faster than they can be
+    /// Elements sent and not yet received: of one instant, unless positions move faster than they can be
     /// read; then the lock holds them still.
     @usableFromInline var count: Int {
         for _ in 0..<8 {
@@ -108,7 +108,7 @@ extension ChannelCore {
             let owed = UInt64(state.debt)
             state.counters.peakDepth = max(counters.peakDepth, depth)
             return ChannelSnapshot(
-                capacity: capacity,
+                capacity: state.capacity,
                 depth: depth,
                 reserved: state.reserved,
                 peakDepth: state.counters.peakDepth,
@@ -126,7 +126,8 @@ extension ChannelCore {
                 waitingReceivers: state.receivers.count,
                 sendsParked: counters.sendsParked,
                 receivesParked: counters.receivesParked,
-                isClosed: state.closure != .open)
+                isClosed: state.closure != .open,
+                isPaused: state.pressure.isPaused)
         }
     }
 }

@@ -24,12 +24,19 @@ extension ChannelCore {
         state.isGated = true
         state.tail = ring.tail.fetchOrAcquiringAndReleasing(RingWord.gate) & RingWord.position
         state.head = ring.head.fetchOrAcquiringAndReleasing(RingWord.gate) & RingWord.position
+        // After a shrink the bound follows what is left, down to the capacity.
+        let level = logicalCount(state)
+        verify(level <= state.ceiling, "the bound of the channel was passed while the gate was open")
+        state.ceiling = max(state.capacity, min(state.ceiling, level))
     }
 
-    /// Opens the gate if nothing needs it: nothing waits without a steward, and no element is outside the ring.
+    /// Opens the gate if nothing needs it: nothing waits without a steward, no element is outside the ring, and the
+    /// watermarks hold nobody back.
     func settle(_ state: inout ChannelState) {
+        notePressure(&state)
         guard state.isGated, decide(state.spill.isEmpty), decide(state.debt == 0) else { return }
-        guard mayPassSenders(state), mayPassReceivers(state) else { return }
+        guard mayPassSenders(state), mayPassReceivers(state), decide(!state.pressure.isPaused) else { return }
+        setRoomLimit(&state)
         setTailLimit(state)
         setHeadLimit(state)
         state.isGated = false
@@ -57,12 +64,12 @@ extension ChannelCore {
     func isRingOwed(_ state: borrowing ChannelState) -> Bool { decide(state.debt == claimed(state)) }
 
     func hasRoom(_ state: borrowing ChannelState) -> Bool {
-        decide(logicalCount(state) < capacity)
+        decide(logicalCount(state) < state.capacity)
     }
 
     /// Whether `count` more fit.
     func hasRoom(_ state: borrowing ChannelState, for count: Int) -> Bool {
-        count == 1 ? hasRoom(state) : decide(logicalCount(state) <= capacity - count)
+        count == 1 ? hasRoom(state) : decide(logicalCount(state) <= state.capacity - count)
     }
 
     /// How many elements have been taken over so far; exact while the gate is closed.
@@ -100,8 +107,8 @@ extension ChannelCore {
         return ring.geometry.word(ordinal: limit > state.besideRing ? limit - state.besideRing : 0)
     }
 
-    private func setTailLimit(_ state: borrowing ChannelState) {
-        var limit = state.tailYield
+    func setTailLimit(_ state: borrowing ChannelState) {
+        var limit = min(state.tailYield, state.roomLimit)
         if let first = state.senders.first { limit = min(limit, passWord(first, state)) }
         ring.tailLimit.storeRelaxed(limit)
     }
@@ -157,7 +164,7 @@ extension ChannelCore {
     /// Moves the element at `source` into the ring if the next slot is free.
     private func push(_ state: inout ChannelState, from source: UnsafeMutableRawPointer) -> Bool {
         let word = state.tail
-        guard claimed(state) < capacity else { return false }
+        guard claimed(state) < ring.geometry.capacity else { return false }
         let slot = ring.slot(word, stride: layout.stride)
         let stamp = AtomicWord(at: slot)
         guard decide(stamp.loadAcquiring() == ring.geometry.freeStamp(word)) else { return false }
@@ -223,10 +230,7 @@ extension ChannelCore {
     ///
     /// With `thorough` every waiter that can be served is; otherwise a side whose steward is on its way is left to it.
     func pump(_ state: inout ChannelState, _ effects: inout ChannelEffects, thorough: Bool) {
-        while state.debt > 0, claimed(state) > 0, isHeadPublished(state) {
-            evictHead(&state, &effects)
-            state.debt -= 1
-        }
+        payDebt(&state, &effects)
         admit(&state, &effects, thorough: thorough)
         while thorough || !state.hasReceiverSteward, let receiver = state.receivers.first {
             if isRingOwed(state) {
@@ -248,6 +252,14 @@ extension ChannelCore {
         }
     }
 
+    /// Makes the evictions owed, as far as their elements are there.
+    func payDebt(_ state: inout ChannelState, _ effects: inout ChannelEffects) {
+        while state.debt > 0, claimed(state) > 0, isHeadPublished(state) {
+            evictHead(&state, &effects)
+            state.debt -= 1
+        }
+    }
+
     /// An operation would have to wait: whoever was left to a steward is served now.
     func pumpPastStewards(_ state: inout ChannelState, _ effects: inout ChannelEffects) {
         guard state.hasSenderSteward || state.hasReceiverSteward else { return }
@@ -256,7 +268,9 @@ extension ChannelCore {
 
     /// Takes over waiting senders' elements while there is room.
     private func admit(_ state: inout ChannelState, _ effects: inout ChannelEffects, thorough: Bool) {
+        notePressure(&state)
         while thorough || !state.hasSenderSteward, let sender = state.senders.first {
+            guard decide(!state.pressure.isPaused) else { break }
             if let count = sender.reservedCount {
                 guard hasRoom(state, for: count) else { break }
                 state.reserved += count
@@ -265,11 +279,12 @@ extension ChannelCore {
                 takeOver(&state, from: sender.payload(layout))
             }
             grant(sender, &state, &effects)
+            notePressure(&state)
         }
     }
 
     /// Fulfils a waiter, and makes it its side's steward when others of that side still wait.
-    private func grant(_ waiter: WaiterRef, _ state: inout ChannelState, _ effects: inout ChannelEffects) {
+    func grant(_ waiter: WaiterRef, _ state: inout ChannelState, _ effects: inout ChannelEffects) {
         let isSender = waiter.pointer.pointee.list == ChannelState.senderTag
         unlink(waiter, &state, &effects, verdict: .granted)
         guard bypass > 0 else { return }

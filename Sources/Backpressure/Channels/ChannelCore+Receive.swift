@@ -160,6 +160,10 @@ extension ChannelCore {
         let now = timeSource.now()
         return withState { state, effects in
             while let waiter = state.deadlines.due(at: now) {
+                if waiter.pointer.pointee.fallsBack {
+                    fallBack(waiter, &state, &effects)
+                    continue
+                }
                 if state.senders.contains(waiter) {
                     state.counters.sendsTimedOut += 1
                 } else {
@@ -184,4 +188,14 @@ extension ChannelCore {
     /// When a wait that begins now must end.
     @usableFromInline
     func waitTimes(_ limit: WaitLimit) -> WaitTimes { timeSource.waitTimes(limit) }
+
+    /// As ``waitTimes(_:)`` for who waits for room, which the policy may bound, too.
+    @usableFromInline
+    func sendTimes(_ limit: WaitLimit) -> WaitTimes {
+        var times = timeSource.waitTimes(limit)
+        guard let patience = overflow.patience else { return times }
+        let deadline = timeSource.deadline(after: patience)
+        if deadline < times.deadline { times = WaitTimes(now: times.now, deadline: deadline, fallsBack: true) }
+        return times
+    }
 }

@@ -26,13 +26,14 @@ extension ChannelCore {
     func reserve(count: Int, times: WaitTimes?) -> (ChannelOutcome, WaiterRef?) {
         withState { state, effects in
             guard state.closure == .open else { return (closedOutcome(state), nil) }
-            guard count <= capacity else { return (.dropped, nil) }
+            guard count <= state.capacity else { return (.dropped, nil) }
             gate(&state)
             defer { settle(&state) }
             pump(&state, &effects, thorough: false)
-            if !(hasRoom(state, for: count) && mayPassSenders(state)) {
+            let mayWait = times != nil
+            if !(hasRoom(state, for: count, mayWait: mayWait) && mayPassSenders(state)) {
                 pumpPastStewards(&state, &effects)
-                guard state.senders.isEmpty, decide(hasRoom(state, for: count)) else {
+                guard state.senders.isEmpty, decide(hasRoom(state, for: count, mayWait: mayWait)) else {
                     return waitForRoom(&state, &effects, count: count, times: times)
                 }
             }
@@ -44,8 +45,9 @@ extension ChannelCore {
     private func waitForRoom(
         _ state: inout ChannelState, _ effects: inout ChannelEffects, count: Int, times: WaitTimes?
     ) -> (ChannelOutcome, WaiterRef?) {
-        guard let times, overflow == .suspend else { return (.wouldWait, nil) }
+        guard let times, overflow.waits else { return (.wouldWait, nil) }
         guard times.deadline > times.now else {
+            if times.fallsBack { return (.wouldWait, nil) }
             state.counters.sendsTimedOut += 1
             return (.timedOut, nil)
         }

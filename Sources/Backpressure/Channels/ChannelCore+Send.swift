@@ -16,30 +16,32 @@ extension ChannelCore {
             let yieldDue = spendTailBudget(&state)
             let done = yieldDue ? ChannelOutcome.doneYieldDue : .done
             guard state.closure == .open else { return (closedOutcome(state), nil) }
+            moveRoomLimit(&state)
             // Close the gate only to sleep: without this look the sides would keep shutting each other out.
             if decide(!state.isGated), sendByRing(from: source) { return (done, nil) }
             gate(&state)
             pump(&state, &effects, thorough: false)
-            if decide(hasRoom(state)), mayPassSenders(state) { return (take(&state, &effects, source, done), nil) }
-            pumpPastStewards(&state, &effects)
-            if decide(state.senders.isEmpty && hasRoom(state)) { return (take(&state, &effects, source, done), nil) }
-
-            if overflow == .dropOldest, makeRoom(&state, &effects) {
+            let mayWait = times != nil
+            if decide(hasRoom(state, mayWait: mayWait)), mayPassSenders(state) {
                 return (take(&state, &effects, source, done), nil)
             }
-            if overflow == .dropNewest {
+            pumpPastStewards(&state, &effects)
+            if decide(state.senders.isEmpty && hasRoom(state, mayWait: mayWait)) {
+                return (take(&state, &effects, source, done), nil)
+            }
+            guard let times, overflow.waits, times.deadline > times.now else {
+                if let times, overflow.waits, !times.fallsBack {
+                    state.counters.sendsTimedOut += 1
+                    settle(&state)
+                    return (.timedOut, nil)
+                }
+                if overflow.atOnce == .dropOldest, makeRoom(&state, &effects) {
+                    return (take(&state, &effects, source, done), nil)
+                }
+                defer { settle(&state) }
+                guard overflow.atOnce == .dropNewest else { return (.wouldWait, nil) }
                 state.counters.droppedNewest += 1
-                settle(&state)
                 return (.dropped, nil)
-            }
-            guard let times, overflow == .suspend else {
-                settle(&state)
-                return (.wouldWait, nil)
-            }
-            guard times.deadline > times.now else {
-                state.counters.sendsTimedOut += 1
-                settle(&state)
-                return (.timedOut, nil)
             }
             let waiter = WaiterRef.allocate(payload: layout)
             PlainAccess.write(waiter.payload(layout))
@@ -73,13 +75,24 @@ extension ChannelCore {
         return done
     }
 
+    /// Evicts the oldest element; more of them only when the capacity has fallen below what is in.
+    ///
+    /// No waiter gets the room: it is the caller's.
+    ///
+    /// - Returns: False when it would not help: all the room is reserved.
+    func makeRoom(_ state: inout ChannelState, _ effects: inout ChannelEffects) -> Bool {
+        guard decide(state.reserved < state.capacity) else { return false }
+        while !hasRoom(state), evictOldest(&state, &effects) {}
+        return true
+    }
+
     /// Evicts exactly one element, the oldest: at once, or as soon as its sender has published it.
     ///
-    /// - Returns: False when there is none to evict: all the room is reserved.
-    private func makeRoom(_ state: inout ChannelState, _ effects: inout ChannelEffects) -> Bool {
+    /// - Returns: False when there is none.
+    func evictOldest(_ state: inout ChannelState, _ effects: inout ChannelEffects) -> Bool {
         if decide(claimed(state) > state.debt) {
             state.debt += 1
-            pump(&state, &effects, thorough: false)
+            payDebt(&state, &effects)
         } else if let node = state.spill.popFirst() {
             state.besideRing += 1
             noteUndelivered(node, &state, &effects)
@@ -94,6 +107,7 @@ extension ChannelCore {
     ) {
         waiter.pointer.pointee.parkedAt = times.now
         waiter.pointer.pointee.deadline = times.deadline
+        waiter.pointer.pointee.fallsBack = times.fallsBack
         effects.timer = deadlines.insert(waiter)
     }
 

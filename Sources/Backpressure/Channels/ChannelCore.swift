@@ -7,7 +7,8 @@
 // unspecialised, at many times the cost. It sees elements as memory of a known layout; the two methods that know the
 // type are its subclass's. `BoundedChannel` is the typed surface.
 //
-// Files: `ChannelCore+Pump` matches elements and waiters, `ChannelCore+Send`, `+Receive`, `+Close` are the verbs.
+// Files: `ChannelCore+Pump` matches elements and waiters, `ChannelCore+Send`, `+Receive`, `+Close` are the verbs,
+// `+Capacity` has the bound that can move, and the watermarks.
 
 /// What a look at the channel under its lock came to.
 @usableFromInline
@@ -37,6 +38,8 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     /// How many newcomers may pass a waiter; 0 is strict.
     let bypass: UInt64
     let timeSource: TimeSource
+    /// Nil for a channel without.
+    let watermarks: Watermarks?
     let state: LockedState<ChannelState>
     let timer = DeadlineTimer()
     private let allocation: ZeroedMemory
@@ -46,21 +49,30 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
 
     @usableFromInline
     init(
-        capacity: Int, layout: SlotLayout, overflow: OverflowPolicy, fairness: Fairness, timeSource: TimeSource
+        capacity: Int, maximumCapacity: Int, layout: SlotLayout, overflow: OverflowPolicy, watermarks: Watermarks?,
+        fairness: Fairness, timeSource: TimeSource
     ) {
         precondition(capacity >= 1, "a bounded channel holds at least 1 element, not \(capacity)")
         precondition(
-            capacity <= RingGeometry.maximumCapacity,
-            "a capacity of \(capacity) exceeds \(RingGeometry.maximumCapacity)")
-        let geometry = RingGeometry(capacity: capacity)
+            maximumCapacity <= RingGeometry.maximumCapacity,
+            "a capacity of \(maximumCapacity) exceeds \(RingGeometry.maximumCapacity)")
+        precondition(
+            capacity <= maximumCapacity, "a capacity of \(capacity) exceeds the maximum, \(maximumCapacity)")
+        precondition(
+            watermarks.map { $0.high <= maximumCapacity } ?? true,
+            "a high mark of \(watermarks?.high ?? 0) exceeds the capacity, \(maximumCapacity)")
+        let geometry = RingGeometry(capacity: maximumCapacity)
         (ring, allocation) = Ring.allocate(geometry: geometry, slots: layout)
         self.layout = layout
         self.overflow = overflow
         bypass = fairness.bypass
         self.timeSource = timeSource
+        self.watermarks = watermarks
         let firstYield = geometry.word(ordinal: Self.yieldInterval)
-        state = LockedState(ChannelState(firstYield: firstYield))
-        ring.tailLimit.storeRelaxed(firstYield)
+        let roomLimit = Self.roomLimit(head: 0, capacity: capacity, watermarks, geometry)
+        state = LockedState(ChannelState(firstYield: firstYield, capacity: capacity, roomLimit: roomLimit))
+        ring.liveCapacity.storeRelaxed(UInt64(capacity))
+        ring.tailLimit.storeRelaxed(min(firstYield, roomLimit))
         ring.headLimit.storeRelaxed(firstYield)
     }
 
@@ -82,13 +94,14 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         preconditionFailure("the core of a channel is always a TypedChannelCore")
     }
 
-    @usableFromInline var capacity: Int { ring.geometry.capacity }
+    /// How many elements the channel holds at most, at this moment.
+    var capacity: Int { Int(truncatingIfNeeded: ring.liveCapacity.loadRelaxed()) }
 
     /// Whether a send waits for room.
-    @usableFromInline var isSuspending: Bool { overflow == .suspend }
+    @usableFromInline var isSuspending: Bool { overflow.waits }
 
     /// Whether an operation that does not wait gets its element back from a full channel.
-    @usableFromInline var refusesWhenFull: Bool { overflow == .suspend || overflow == .reject }
+    @usableFromInline var refusesWhenFull: Bool { overflow.atOnce == .reject }
 
     /// Where the element of a waiter lies.
     @usableFromInline
@@ -110,13 +123,16 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     /// Runs `body` under the lock, and after it what it ordered: wakes, the hook, the timer.
     func withState<Result>(_ body: (inout ChannelState, inout ChannelEffects) -> Result) -> Result {
         var effects = ChannelEffects()
+        var edge: PressureEdge?
         let result = state.withLock { state in
             state.lockedOperations += 1
             let result = body(&state, &effects)
+            if watermarks != nil { edge = takeEdge(&state) }
             verify(holds(state), "an invariant of the channel is broken")
             return result
         }
         perform(effects)
+        if let edge { tell(edge) }
         return result
     }
 
@@ -134,11 +150,11 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     /// The invariants I1, I2 and the heap's; verified at every unlock.
     private func holds(_ state: borrowing ChannelState) -> Bool {
         guard state.isGated else {
-            return state.spill.isEmpty && state.debt == 0
+            return state.spill.isEmpty && state.debt == 0 && !state.pressure.isPaused
                 && (state.senders.isEmpty || state.hasSenderSteward)
                 && (state.receivers.isEmpty || state.hasReceiverSteward)
         }
-        return logicalCount(state) <= capacity && logicalCount(state) >= 0
+        return logicalCount(state) <= state.ceiling && logicalCount(state) >= 0
     }
 }
 
@@ -149,12 +165,13 @@ final class TypedChannelCore<Element: ~Copyable>: ChannelCore, @unchecked Sendab
     private let onUndelivered: Hook?
 
     init(
-        capacity: Int, overflow: OverflowPolicy, fairness: Fairness, timeSource: TimeSource, onUndelivered: Hook?
+        capacity: Int, maximumCapacity: Int, overflow: OverflowPolicy, watermarks: Watermarks?, fairness: Fairness,
+        timeSource: TimeSource, onUndelivered: Hook?
     ) {
         self.onUndelivered = onUndelivered
         super.init(
-            capacity: capacity, layout: SlotLayout(of: Element.self), overflow: overflow, fairness: fairness,
-            timeSource: timeSource)
+            capacity: capacity, maximumCapacity: maximumCapacity, layout: SlotLayout(of: Element.self),
+            overflow: overflow, watermarks: watermarks, fairness: fairness, timeSource: timeSource)
     }
 
     // The base class's `deinit` drains the ring through `discard`, and by then the hook is gone: so it is done here.

@@ -6,9 +6,9 @@
 /// At every quiet point `sent == received + UInt64(depth) + evicted + abandoned`. Totals come from the positions that
 /// the channel keeps anyway, so they cost its operations nothing.
 public struct ChannelSnapshot: Hashable, Sendable {
-    /// How many elements the channel holds at most.
+    /// How many elements the channel held at most at that instant: see ``BoundedChannel/resize(capacity:)``.
     public let capacity: Int
-    /// Elements sent and not yet received, 0 to ``capacity``.
+    /// Elements sent and not yet received, 0 to ``capacity``; more only after a resize below what was in.
     public let depth: Int
     /// Room that is promised to ``Reservation``s and not yet filled.
     public let reserved: Int
@@ -18,9 +18,9 @@ public struct ChannelSnapshot: Hashable, Sendable {
     public let sent: UInt64
     /// Elements that receivers got.
     public let received: UInt64
-    /// Arriving elements dropped by ``OverflowPolicy/dropNewest``.
+    /// Arriving elements dropped by ``OverflowPolicy/dropNewest``, at once or after a wait.
     public let droppedNewest: UInt64
-    /// Queued elements dropped by ``OverflowPolicy/dropOldest``.
+    /// Queued elements dropped by ``OverflowPolicy/dropOldest``, at once or after a wait, or by force.
     public let evicted: UInt64
     /// Queued elements dropped because the consumers cancelled the channel.
     public let abandoned: UInt64
@@ -44,6 +44,8 @@ public struct ChannelSnapshot: Hashable, Sendable {
     public let receivesParked: UInt64
     /// Whether the channel was finished or cancelled.
     public let isClosed: Bool
+    /// Whether the watermarks hold senders back: see ``Watermarks``.
+    public internal(set) var isPaused = false
 
     /// ``depth`` as a share of ``capacity``, 0 to 1.
     public var depthRatio: Double { Double(depth) / Double(capacity) }

@@ -16,12 +16,14 @@
 // A position limit in the ring closes the fast path when newcomers have passed the first waiter often enough.
 //
 // ## Invariants
-// I1  logical = (tail - head) - debt + spill + reserved <= capacity whenever the lock is free. A reservation is room,
-//     not a position: an unfilled slot would block every receiver behind it. While one is out, the tail word carries
-//     `reserved`, and so every send asks here.
-// I2  Gate open => spill is empty, debt is 0, and no side has waiters without a steward.
+// I1  logical = (tail - head) - debt + spill + reserved <= ceiling whenever the lock is free. The ceiling is the
+//     capacity, except after a shrink below what is in: then it is that, and comes down with it. A reservation is
+//     room, not a position: an unfilled slot would block every receiver behind it. While one is out, the tail word
+//     carries `reserved`, and so every send asks here.
+// I2  Gate open => spill is empty, debt is 0, no side has waiters without a steward, and nothing is held back by
+//     watermarks.
 // I3  A receiver sleeps only after a look, with the gate closed, that found tail == head and nothing spilled.
-// I4  A sender sleeps only after a look, with the gate closed, that found logical == capacity.
+// I4  A sender sleeps only after a look, with the gate closed, that found logical >= capacity, or a pause.
 // I5  `tail` and `head` are the ring's positions while the gate is closed, and mean nothing while it is open.
 
 /// How a channel came to accept nothing more.
@@ -54,8 +56,23 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     var head: UInt64 = 0
     /// `closed` and `reserved` as the tail word carries them.
     var tailFlags: UInt64 {
-        (closure == .open ? 0 : RingWord.closed) | (decide(reserved > 0) ? RingWord.reserved : 0)
+        let isLowered = closure == .open && decide(tail == loweredAt)
+        return (closure == .open ? 0 : RingWord.closed) | (decide(reserved > 0) || isLowered ? RingWord.reserved : 0)
     }
+
+    /// How many elements may be in.
+    var capacity: Int
+    /// What bounds them: the capacity, or what was in when the capacity fell below it, as far as it still is.
+    var ceiling: Int
+    /// The position beyond which a send asks here, because of the capacity or the watermarks.
+    var roomLimit: UInt64
+    /// The position of the tail when `roomLimit` was last lowered.
+    var loweredAt = RingWord.noLimit
+    /// Whether the watermarks hold senders back.
+    var pressure = Hysteresis()
+    /// What the watermarks' hook was told last, and whether somebody is telling it.
+    var isToldPaused = false
+    var isTelling = false
 
     /// Evictions owed: the element to drop was claimed but not yet published.
     var debt = 0
@@ -87,7 +104,10 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
         }
     }
 
-    init(firstYield: UInt64) {
+    init(firstYield: UInt64, capacity: Int, roomLimit: UInt64) {
+        self.capacity = capacity
+        self.roomLimit = roomLimit
+        ceiling = capacity
         tailYield = firstYield
         headYield = firstYield
     }

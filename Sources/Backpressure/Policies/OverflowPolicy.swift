@@ -9,6 +9,7 @@
 /// | ``reject`` | nobody | nothing: the sender gets its element back | the sender |
 /// | ``dropNewest`` | nobody | the arriving element | the `onUndelivered` hook, and the sender by `.dropped` |
 /// | ``dropOldest`` | nobody | the element that waited longest | the `onUndelivered` hook |
+/// | ``suspend(for:then:)`` | the sender's task, for a while | then as the policy after it | as there |
 ///
 /// No policy makes the buffer grow beyond its capacity.
 public struct OverflowPolicy: Hashable, Sendable {
@@ -16,6 +17,17 @@ public struct OverflowPolicy: Hashable, Sendable {
         case suspend
         case reject
         case dropNewest
+        case dropOldest
+        case suspendFor(Duration, Fallback)
+    }
+
+    /// What happens to an element whose sender has waited long enough: see ``suspend(for:then:)``.
+    public enum Fallback: String, Hashable, Sendable {
+        /// The sender gets it back.
+        case reject
+        /// It is dropped.
+        case dropNewest
+        /// It is taken in, and the element that has been queued longest is dropped.
         case dropOldest
     }
 
@@ -43,6 +55,55 @@ public struct OverflowPolicy: Hashable, Sendable {
     /// Exactly one element is dropped per overflow, taken as a receiver would take it; never one that is newer than the
     /// arriving element.
     public static let dropOldest = OverflowPolicy(kind: .dropOldest)
+
+    /// The sender's task waits until there is room, but no longer than `patience`; then comes the fallback.
+    ///
+    /// Choose it when a short jam shall slow the producer down, and a long one must not stop it.
+    ///
+    /// - ``Fallback/reject``: the element comes back with ``Rejection/full``.
+    /// - ``Fallback/dropNewest``: the answer is `.dropped`, and the element goes to the `onUndelivered` hook.
+    /// - ``Fallback/dropOldest``: the answer is `.sent`, and the oldest element goes to the hook; with
+    ///   ``Rejection/full`` the element comes back if all the room is reserved.
+    ///
+    /// A shorter timeout of the sender's own ends its wait as under ``suspend``, and nothing is dropped. An operation
+    /// that does not wait goes over to the fallback at once, passing the tasks that wait. A reservation never drops
+    /// anything: it waits as long, and is then refused with ``Rejection/full``.
+    ///
+    /// - Parameters:
+    ///   - patience: The longest wait, on the buffer's clock; more than zero.
+    ///   - fallback: What happens then.
+    /// - Returns: The policy of both tiers.
+    /// - Precondition: `patience > .zero`.
+    public static func suspend(for patience: Duration, then fallback: Fallback) -> OverflowPolicy {
+        precondition(patience > .zero, "a patience of \(patience)")
+        return OverflowPolicy(kind: .suspendFor(patience, fallback))
+    }
+
+    // MARK: Its two tiers
+
+    /// Whether an operation that may wait does.
+    var waits: Bool {
+        switch kind {
+        case .suspend, .suspendFor: true
+        case .reject, .dropNewest, .dropOldest: false
+        }
+    }
+
+    /// How long the policy lets an operation wait; nil for as long as it takes.
+    var patience: Duration? {
+        guard case .suspendFor(let patience, _) = kind else { return nil }
+        return patience
+    }
+
+    /// What is done for an operation that does not wait, or waits no longer.
+    var atOnce: Fallback {
+        switch kind {
+        case .suspend, .reject: .reject
+        case .dropNewest: .dropNewest
+        case .dropOldest: .dropOldest
+        case .suspendFor(_, let fallback): fallback
+        }
+    }
 }
 
 extension OverflowPolicy: CustomStringConvertible {
@@ -53,6 +114,7 @@ extension OverflowPolicy: CustomStringConvertible {
         case .reject: "reject"
         case .dropNewest: "dropNewest"
         case .dropOldest: "dropOldest"
+        case .suspendFor(let patience, let fallback): "suspend for \(patience), then \(fallback)"
         }
     }
 }

@@ -22,6 +22,7 @@
             case empty
             case number(Int)
             case flag(Bool)
+            case done
         }
 
         /// A send that had to wait: its element, and where its side stood when it was registered.
@@ -44,17 +45,25 @@
         private let deadline: Int64
         private let start: UInt64
         private let hasSwappedStores: Bool
+        private let low: Int
+        /// Whether the capacity may have fallen below what was in.
+        private var isResized = false
 
         init(
-            capacity: Int, overflow: OverflowPolicy = .suspend, fairness: Fairness = .fifo, filled: Int = 0,
-            deadline: Int64 = .max, hasSwappedStores: Bool = false, start: UInt64 = 0
+            capacity: Int, maximumCapacity: Int? = nil, overflow: OverflowPolicy = .suspend, marks: Marks? = nil,
+            fairness: Fairness = .fifo, filled: Int = 0, deadline: Int64 = .max, hasSwappedStores: Bool = false,
+            start: UInt64 = 0
         ) {
-            self.deadline = deadline
+            self.deadline = overflow.patience == nil ? deadline : 1
+            low = marks?.low ?? 0
             self.hasSwappedStores = hasSwappedStores
             final class Sink: @unchecked Sendable { var elements: [(Int, Rejection)] = [] }
             let sink = Sink()
+            let edges = EdgeLog()
             channel = BoundedChannel(
-                capacity: capacity, overflow: overflow, fairness: fairness,
+                capacity: capacity, maximumCapacity: maximumCapacity, overflow: overflow,
+                watermarks: marks.map { Watermarks(low: $0.low, high: $0.high) { edge in edges.note(edge) } },
+                fairness: fairness,
                 onUndelivered: { element, reason in sink.elements.append((element, reason)) })
             prefilled = filled
             if start > 0 { channel.startAt(start) }
@@ -63,11 +72,15 @@
             channel.core.state.withLock { $0.deadlines = Deadlines(armedFor: .min) }
             for index in 0..<filled { _ = channel.trySend(-1 - index) }
             collect = { sink.elements }
+            self.edges = edges
             for index in 0..<8 { waiterWords.storeBytes(of: 0, toByteOffset: index * 8, as: UInt64.self) }
         }
 
         /// What the hook was given.
         let collect: () -> [(Int, Rejection)]
+
+        /// What the watermarks' hook was told.
+        let edges: EdgeLog
 
         deinit { waiterWords.deallocate() }
 
@@ -79,19 +92,32 @@
                 return note(.sent(element), me)
             }
             var slot: Int? = element
-            let times = channel.core.isSuspending ? WaitTimes(now: 0, deadline: deadline) : nil
-            let (outcome, waiter) = channel.offer(&slot, times: times)
+            let (outcome, waiter) = channel.offer(&slot, times: sendTimes)
             guard let waiter else { return noteAnswer(channel.answer(outcome, &slot, refusal: .full), element, me) }
             waits.append(Wait(element: element, ordinal: waiter.pointer.pointee.ordinal))
             sleep(waiter, me)
             if waiter.pointer.pointee.isSteward { serve(isSender: true) }
-            let verdict = waiter.verdict
-            if verdict != .granted {
-                PlainAccess.read(channel.core.payload(of: waiter))
-                slot = channel.core.payload(of: waiter).assumingMemoryBound(to: Int.self).move()
+            noteAnswer(channel.conclude(waiter), element, me)
+        }
+
+        /// What `ChannelCore.sendTimes` says, on a clock that stands still.
+        private var sendTimes: WaitTimes? {
+            guard channel.core.isSuspending else { return nil }
+            return WaitTimes(now: 0, deadline: deadline, fallsBack: channel.core.overflow.patience != nil)
+        }
+
+        /// A batch that takes no waiting; each element is noted by itself.
+        func trySend(_ elements: [Int], by me: Int) {
+            let result = channel.trySend(contentsOf: elements)
+            for (index, element) in elements.enumerated() {
+                note(index < result.accepted ? .sent(element) : .returned(element, .full), me)
             }
-            channel.core.release(waiter)
-            noteAnswer(channel.answer(verdict, &slot), element, me)
+        }
+
+        func resize(_ capacity: Int, by me: Int) {
+            isResized = true
+            channel.resize(capacity: capacity)
+            note(.done, me)
         }
 
         func trySend(_ element: Int, by me: Int) { noteAnswer(channel.trySend(element), element, me) }
@@ -134,12 +160,12 @@
             }
         }
 
-        func reserve(by me: Int) {
-            let times = channel.core.isSuspending ? WaitTimes(now: 0, deadline: deadline) : nil
-            let (outcome, waiter) = channel.core.reserve(count: 1, times: times)
+        func reserve(_ count: Int = 1, by me: Int) {
+            let (outcome, waiter) = channel.core.reserve(count: count, times: sendTimes)
             guard let waiter else {
                 switch outcome {
                 case .done: break
+                case .dropped: return note(.returned(.min, .exceedsLimit), me)
                 case .wouldWait: return note(.returned(.min, .full), me)
                 case .timedOut: return note(.returned(.min, .timedOut), me)
                 case .finished: return note(.returned(.min, .finished), me)
@@ -151,15 +177,17 @@
             sleep(waiter, me)
             if waiter.isSteward { serve(isSender: true) }
             let verdict = waiter.verdict
+            let reason = channel.core.reasonOfTimeout(waiter)
             channel.core.releaseReserving(waiter)
             switch verdict {
             case .granted:
                 hasRoom[me] = true
                 note(.flag(true), me)
             case .cancelled: note(.returned(.min, .cancelled), me)
-            case .timedOut: note(.returned(.min, .timedOut), me)
+            case .timedOut: note(.returned(.min, reason), me)
             case .finished: note(.returned(.min, .finished), me)
-            case .abandoned, .none: note(.returned(.min, .abandoned), me)
+            case .abandoned, .none:
+                note(.returned(.min, channel.core.isAbandoned ? .abandoned : .exceedsLimit), me)
             }
         }
 
@@ -169,10 +197,10 @@
             noteAnswer(channel.fillReserved(element), element, me)
         }
 
-        func giveBack(by me: Int) {
+        func giveBack(_ count: Int = 1, by me: Int) {
             guard hasRoom[me] else { return }
             hasRoom[me] = false
-            channel.core.giveBack(1)
+            channel.core.giveBack(count)
             note(.flag(false), me)
         }
 
@@ -271,13 +299,14 @@
         func check() {
             let snapshot = channel.snapshot()
             ModelRuntime.expect(
-                snapshot.depth >= 0 && snapshot.depth <= channel.capacity, "depth \(snapshot.depth)")
+                snapshot.depth >= 0 && (isResized || snapshot.depth <= channel.capacity), "depth \(snapshot.depth)")
             ModelRuntime.expect(
                 snapshot.waitingSenders == 0 && snapshot.waitingReceivers == 0, "somebody still waits: \(snapshot)")
             // A gate may stay closed at rest only for an element beside the ring or an eviction owed; one look opens it.
             let words = channel.ring.tail.loadRelaxed() | channel.ring.head.loadRelaxed()
-            let isNeeded = channel.core.state.withLock { !$0.spill.isEmpty || $0.debt > 0 }
+            let isNeeded = channel.core.state.withLock { !$0.spill.isEmpty || $0.debt > 0 || $0.pressure.isPaused }
             ModelRuntime.expect(words & RingWord.gate == 0 || isNeeded, "the gate is closed at rest for no reason")
+            checkPressure(snapshot)
             let rest = drained()
             self.rest = rest
             let isClosed = snapshot.isClosed
@@ -293,7 +322,7 @@
                 case .sent(let element): sent[element, default: 0] += 1
                 case .received(let element): out[element, default: 0] += 1
                 case .dropped(let element): dropped.append(element)
-                case .returned, .ended, .empty, .number, .flag: break
+                case .returned, .ended, .empty, .number, .flag, .done: break
                 }
             }
             for element in rest { out[element, default: 0] += 1 }
@@ -354,7 +383,16 @@
                     last[element / 10] = element
                 }
             }
-            ModelRuntime.expect(rest.count <= channel.capacity, "\(rest.count) elements in \(channel.capacity)")
+            ModelRuntime.expect(
+                isResized || rest.count <= channel.capacity, "\(rest.count) elements in \(channel.capacity)")
+        }
+
+        /// A pause has its reason, and the hook was told of it; edges alternate.
+        func checkPressure(_ snapshot: ChannelSnapshot) {
+            let level = snapshot.depth + snapshot.reserved
+            ModelRuntime.expect(
+                !snapshot.isPaused || level > min(low, snapshot.capacity - 1), "paused for no reason: \(snapshot)")
+            edges.check(isPaused: snapshot.isPaused)
         }
 
         /// Nobody came to the lock; before anything else is checked.

@@ -25,6 +25,10 @@
         /// With the room this thread has reserved; nothing if it has none.
         case fill(Int)
         case giveBack
+        case reserveMany(Int)
+        case giveBackMany(Int)
+        case trySendMany([Int])
+        case resize(Int)
         case finish
         case abandon
         /// Of the wait of that thread.
@@ -35,6 +39,8 @@
     struct ChannelModel: Sendable, CustomStringConvertible {
         let name: String
         var capacity = 1
+        var maximumCapacity: Int?
+        var marks: Marks?
         var overflow = OverflowPolicy.suspend
         var fairness = Fairness.fifo
         var filled = 0
@@ -66,7 +72,8 @@
                 name,
                 setup: {
                     ChannelBench(
-                        capacity: this.capacity, overflow: this.overflow, fairness: this.fairness,
+                        capacity: this.capacity, maximumCapacity: this.maximumCapacity, overflow: this.overflow,
+                        marks: this.marks, fairness: this.fairness,
                         filled: this.filled, deadline: this.deadline,
                         hasSwappedStores: this.hasSwappedStores, start: this.start)
                 },
@@ -102,6 +109,10 @@
             case .reserve: reserve(by: me)
             case .fill(let element): fill(element, by: me)
             case .giveBack: giveBack(by: me)
+            case .reserveMany(let count): reserve(count, by: me)
+            case .giveBackMany(let count): giveBack(count, by: me)
+            case .trySendMany(let elements): trySend(elements, by: me)
+            case .resize(let capacity): resize(capacity, by: me)
             case .finish: channel.finish()
             case .abandon: channel.cancel()
             case .cancel(let other): cancelWait(of: other)

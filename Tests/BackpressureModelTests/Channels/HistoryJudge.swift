@@ -53,7 +53,8 @@
             guard !known.contains(key) else { return }
             let initial = SequentialChannel(
                 capacity: program.capacity, overflow: program.overflow, emptiness: emptiness,
-                elements: (0..<bench.prefilled).map { -1 - $0 })
+                fallback: program.overflow.patience == nil ? nil : program.overflow.atOnce,
+                marks: program.marks.map { ($0.low, $0.high) }, elements: (0..<bench.prefilled).map { -1 - $0 })
             switch LinearizabilityChecker.check(history, from: initial) {
             case .linearizable: known.insert(key)
             case .violated: ModelRuntime.fail("not linearizable: \(Self.text(history))")
@@ -83,11 +84,13 @@
             let snapshot = channel.snapshot()
             ModelRuntime.expect(
                 snapshot.waitingSenders == 0
-                    || snapshot.depth + snapshot.reserved == channel.capacity && !snapshot.isClosed,
+                    || (snapshot.depth + snapshot.reserved >= channel.capacity || snapshot.isPaused)
+                        && !snapshot.isClosed,
                 "senders wait for no reason: \(snapshot)")
             ModelRuntime.expect(
                 snapshot.waitingReceivers == 0 || snapshot.depth == 0 && !snapshot.isClosed,
                 "receivers wait for no reason: \(snapshot)")
+            checkPressure(snapshot)
             if isTimed { runTimed(.finish, by: me) } else { run(.finish, by: me) }
         }
     }
@@ -107,7 +110,8 @@
             case .giveBack: self = .giveBack
             case .finish: self = .finish
             case .abandon: self = .cancel
-            case .cancel, .timerRings: return nil
+            case .resize(let capacity): self = .resize(capacity)
+            case .reserveMany, .giveBackMany, .trySendMany, .cancel, .timerRings: return nil
             }
         }
     }
@@ -134,6 +138,7 @@
             case .empty: self = .empty
             case .number(let number): self = .number(number)
             case .flag(let flag): self = .flag(flag)
+            case .done: self = .done
             case nil: preconditionFailure("an operation left no note")
             }
         }
@@ -146,7 +151,7 @@
             precondition(word < RingWord.noLimit, "no ring reaches position \(position)")
             let stride = SlotLayout(of: Element.self).stride
             var place = word
-            for _ in 0..<capacity {
+            for _ in 0..<maximumCapacity {
                 AtomicWord(at: ring.slot(place, stride: stride)).storeRelaxed(ring.geometry.freeStamp(place))
                 place = ring.geometry.next(place)
             }

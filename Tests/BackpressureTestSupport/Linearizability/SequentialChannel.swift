@@ -20,6 +20,7 @@ public enum ChannelCall: Hashable, Sendable {
     case reserve
     case fill(Int)
     case giveBack
+    case resize(Int)
     case finish
     case cancel
     /// Asked at the end: all that was handed to the hook.
@@ -58,7 +59,7 @@ public struct SequentialChannel: SequentialSpecification {
         let origin: Int
     }
 
-    private let capacity: Int
+    private var capacity: Int
     private let overflow: OverflowPolicy
     private let emptiness: Emptiness
     private var buffer: [Element] = []
@@ -68,22 +69,47 @@ public struct SequentialChannel: SequentialSpecification {
     private var evicted: Set<Int> = []
     /// Nil while open; then why sends are returned.
     private var closure: Rejection?
+    /// What follows when a policy waits no longer.
+    private let fallback: OverflowPolicy.Fallback?
+    private let low: Int
+    private let high: Int
+    /// Whether the level has reached the high mark, and not fallen to the low one since.
+    private var isPaused = false
 
     /// A channel with `elements` in it.
     public init(
-        capacity: Int, overflow: OverflowPolicy = .suspend, emptiness: Emptiness = .exact, elements: [Int] = []
+        capacity: Int, overflow: OverflowPolicy = .suspend, emptiness: Emptiness = .exact,
+        fallback: OverflowPolicy.Fallback? = nil, marks: (low: Int, high: Int)? = nil, elements: [Int] = []
     ) {
+        (low, high) = marks ?? (.max, .max)
+        self.fallback = fallback
         (self.capacity, self.overflow, self.emptiness) = (capacity, overflow, emptiness)
         buffer = elements.map { Element(value: $0, origin: -1) }
+        notePressure()
     }
+
+    private mutating func notePressure() {
+        guard high < .max else { return }
+        let level = buffer.count + reserved
+        if level >= min(high, capacity) { isPaused = true }
+        if level <= min(low, capacity - 1) { isPaused = false }
+    }
+
+    /// Whether an operation that may wait has to.
+    private var mustWait: Bool { buffer.count + reserved >= capacity || isPaused }
 
     /// Whether `reply` is the right answer to `call` here; does what it says.
     public mutating func accepts(
         _ call: ChannelCall, _ reply: ChannelReply, at index: Int, overlaps: (Int) -> Bool
     ) -> Bool {
+        defer { notePressure() }
         switch (call, reply) {
+        case (.resize(let capacity), _):
+            self.capacity = capacity
+            return true
         case (.send, .returned(.cancelled)), (.send, .returned(.timedOut)), (.receive, .gaveUp): return true
         case (.reserve, .returned(.cancelled)), (.reserve, .returned(.timedOut)): return true
+        case (.reserve, .returned(.full)): return closure == nil && overflow != .suspend && mustWait
         case (.reserve, _): return reply == reserve()
         case (.fill(let value), _):
             reserved -= 1
@@ -93,6 +119,8 @@ public struct SequentialChannel: SequentialSpecification {
         case (.giveBack, _):
             reserved -= 1
             return true
+        // Who does not wait may pass nobody who does.
+        case (.trySend, .returned(.full)) where isPaused && closure == nil: return true
         case (.send(let value), _), (.trySend(let value), _): return reply == send(value, index, call)
         case (.receive, .received), (.tryReceive, .received):
             return !buffer.isEmpty && reply == .received(buffer.removeFirst().value)
@@ -121,7 +149,7 @@ public struct SequentialChannel: SequentialSpecification {
     /// The right answer to a reservation; nil if it would have to wait.
     private mutating func reserve() -> ChannelReply? {
         if let closure { return .returned(closure) }
-        guard buffer.count + reserved < capacity else { return overflow == .suspend ? nil : .returned(.full) }
+        if mustWait { return nil }
         reserved += 1
         return .flag(true)
     }
@@ -129,17 +157,21 @@ public struct SequentialChannel: SequentialSpecification {
     /// The right answer to a send; nil if it would have to wait.
     private mutating func send(_ value: Int, _ index: Int, _ call: ChannelCall) -> ChannelReply? {
         if let closure { return .returned(closure) }
-        if buffer.count + reserved == capacity {
+        if call == .send(value), overflow == .suspend, isPaused { return nil }
+        while buffer.count + reserved >= capacity {
             switch overflow {
             case .suspend:
                 guard call == .send(value) else { return .returned(.full) }
                 return nil
-            case .reject: return .returned(.full)
-            case .dropNewest:
+            case .reject,
+                _ where fallback == .reject:
+                return .returned(.full)
+            case .dropNewest,
+                _ where fallback == .dropNewest:
                 undelivered.insert(value)
                 return .dropped
             default:
-                if buffer.isEmpty { return .returned(.full) }
+                if reserved >= capacity { return .returned(.full) }
                 let oldest = buffer.removeFirst()
                 undelivered.insert(oldest.value)
                 evicted.insert(oldest.origin)

@@ -87,12 +87,15 @@ final class ChannelBench: Sendable {
     private let closesWhenGone: Bool
 
     init(
-        capacity: Int, overflow: OverflowPolicy = .suspend, fairness: Fairness = .default, closesWhenGone: Bool = true
+        capacity: Int, maximumCapacity: Int? = nil, overflow: OverflowPolicy = .suspend,
+        watermarks: Watermarks? = nil, fairness: Fairness = .default, closesWhenGone: Bool = true
     ) {
         self.closesWhenGone = closesWhenGone
         let hookLog = hookLog
-        channel = BoundedChannel(capacity: capacity, overflow: overflow, fairness: fairness, clock: clock) {
-            element, reason in
+        channel = BoundedChannel(
+            capacity: capacity, maximumCapacity: maximumCapacity, overflow: overflow, watermarks: watermarks,
+            fairness: fairness, clock: clock
+        ) { element, reason in
             let record = Undelivered(element: element, reason: reason)
             hookLog.update { $0.append(record) }
         }

@@ -76,6 +76,7 @@ struct ChannelOracle {
             refused += 1
             return .returned(element, .full)
         case .suspend: break
+        case .suspendFor: preconditionFailure("the oracle knows no policy of two tiers")
         }
         switch patience {
         case .none:

@@ -87,6 +87,8 @@ struct Ring: @unchecked Sendable {
     var geometry: RingGeometry { (base + 208).assumingMemoryBound(to: RingGeometry.self).pointee }
     /// Refused without waiting because it was full; on a line of its own.
     var refusals: AtomicWord { AtomicWord(at: base + 64) }
+    /// How many elements the channel holds at most now, for whoever asks without the lock.
+    var liveCapacity: AtomicWord { AtomicWord(at: base + 88) }
     @inlinable @inline(__always)
     var slots: UnsafeMutableRawPointer { base + 256 }
 

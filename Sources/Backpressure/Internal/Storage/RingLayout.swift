@@ -19,7 +19,7 @@
 //
 // ## Lines
 // at   8  tail
-// at  64  refusals and the records of the looks: slow paths only
+// at  64  refusals, the records of the looks, the channel's capacity: slow paths only
 // at 136  head
 // at 192  limits: read by every operation, written only when somebody waits or the cooperative budget is spent
 // at 208  the constants of the ring: read by every operation, never written again
@@ -36,7 +36,7 @@
 enum RingWord {
     /// Somebody sleeps, or elements are outside the ring: every operation goes through the lock.
     @usableFromInline static let gate: UInt64 = 1 << 61
-    /// Tail only: reserved room is outstanding.
+    /// Tail only: every send asks under the lock, because room is reserved, or the limit has just come down.
     @usableFromInline static let reserved: UInt64 = 1 << 62
     /// Tail only: no element is accepted any more.
     @usableFromInline static let closed: UInt64 = 1 << 63

@@ -17,6 +17,8 @@ enum WaitLimit: Sendable {
 struct WaitTimes: Sendable {
     let now: Int64
     let deadline: Int64
+    /// The deadline is the policy's and not the caller's: when it passes, the policy says what happens.
+    var fallsBack = false
 }
 
 extension TimeSource {

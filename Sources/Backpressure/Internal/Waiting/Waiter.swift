@@ -70,6 +70,8 @@ struct Waiter {
     var isSteward: Bool
     /// It waits for room, and its payload is a count.
     var isReservation = false
+    /// Its deadline is the policy's and not the caller's.
+    var fallsBack = false
 }
 
 /// A waiter, owned by the task that waits.
