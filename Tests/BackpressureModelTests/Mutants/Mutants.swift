@@ -144,10 +144,6 @@
             add(
                 ["s|s|r", "S|R|R"].map { PairModels.model($0, .suspend, 2, .fifo, 0) },
                 Options(maxExecutions: 4_000, spuriousFailures: 1), ", spurious")
-            add(
-                ["s|n", "ss|n|r", "sr|n", "s|S|R", "sS|rR", "S|rS", "F|c|s"].map {
-                    PairModels.model($0, .suspend, 1, .fifo, 0)
-                }, Options(maxExecutions: 20_000, staleLoads: 2), ", two stale")
             add(WrapModels.few)
             // Real tasks, with the runtime's continuations: what offers them and what resumes them.
             for program in AsyncModel.all {
