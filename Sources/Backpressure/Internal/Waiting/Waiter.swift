@@ -70,6 +70,10 @@ struct Waiter {
     var isSteward: Bool
     /// It waits for room, and its payload is a count.
     var isReservation = false
+    /// The decision that it shares with the other cases of its select; nil for a wait of its own.
+    ///
+    /// Written before the waiter is linked, and never again.
+    var selection: Unmanaged<Selection>?
 }
 
 /// A waiter, owned by the task that waits.
