@@ -81,6 +81,9 @@ struct SelectRun {
         return !pending.isEmpty
     }
 
+    /// Where a sender was half-way when it was last looked.
+    var pendingCores: [any SelectableCore] { pending.map { arms[$0].core } }
+
     /// The wait is over: withdraws every case, and hands back what was not sent.
     ///
     /// The task has seen `home` resumed, or served itself.

@@ -114,7 +114,7 @@
                 }
             }
             sleep(waiter, index, me)
-            if waiter.isSteward { serve(port.core, isSender: true) }
+            if waiter.isSteward { serve(port, isSender: true) }
             let verdict = waiter.verdict
             if verdict != .granted {
                 PlainAccess.read(waiter.payload(port.core.layout))
@@ -155,10 +155,10 @@
                 }
             }
             if result.0 == .registeredPending {
-                while port.core.mustPoll(waiter) { ModelRuntime.pause() }
+                while port.core.mustPoll(waiter) { awaitPublish(in: port, or: waiter) }
             }
             sleep(waiter, index, me)
-            if waiter.isSteward { serve(port.core, isSender: false) }
+            if waiter.isSteward { serve(port, isSender: false) }
             let verdict = waiter.verdict
             var element = Int.min
             if verdict == .granted {
@@ -195,11 +195,16 @@
                     arms: arms, selection: Selection(rank: UInt(hasFallingRanks ? 8 - me : me)))
                 run.link(from: start, times: WaitTimes(now: 0, deadline: deadline))
                 if !run.isServed {
-                    while run.mustPoll() { ModelRuntime.pause() }
+                    while run.mustPoll() {
+                        let port = ports.first { port in run.pendingCores.contains { $0 === port.core } }
+                        if let port { awaitPublish(in: port, or: run.selection.home) }
+                    }
                     sleep(run.selection.home, run.selection, me)
                 }
                 let conclusion = run.conclude()
-                if let duty = run.duty { serve(duty.core, isSender: duty.isSender) }
+                if let duty = run.duty, let port = ports.first(where: { $0.core === duty.core }) {
+                    serve(port, isSender: duty.isSender)
+                }
                 switch conclusion {
                 case .chosen(let index): chosen = index
                 case .cancelled: note(.ended(.cancelled), me)
@@ -262,8 +267,26 @@
         }
 
         /// What a steward does once it is awake.
-        private func serve(_ core: any SelectableCore, isSender: Bool) {
-            while core.mustStayOn(isSender: isSender) { ModelRuntime.pause() }
+        private func serve(_ port: Port, isSender: Bool) {
+            while port.core.mustStayOn(isSender: isSender) { awaitPublish(in: port, or: nil) }
+        }
+
+        /// A poll that changes nothing is no step worth exploring: the next one comes when the head slot is published
+        /// or received, or the wait has ended.
+        private func awaitPublish(in port: Port, or waiter: WaiterRef?) {
+            guard let ring = port.bounded?.ring else { return }
+            let word = ring.head.loadAcquiring() & RingWord.position
+            // Meanwhile it may have been received: then there is nothing to wait for.
+            guard ring.tail.loadAcquiring() & RingWord.position != word else { return }
+            let slot = ring.slot(word, stride: SlotLayout(of: Int.self).stride)
+            let unpublished = ring.geometry.freeStamp(word)
+            if let waiter {
+                ModelRuntime.park(on: slot, or: waiter.cellAddress) { $0 == unpublished && $1 == WaiterRef.empty }
+            } else {
+                ModelRuntime.park(on: slot, or: ring.base + 136) {
+                    $0 == unpublished && $1 & RingWord.position == word
+                }
+            }
         }
 
         private func sleep(_ waiter: WaiterRef, _ index: Int, _ me: Int) {
@@ -346,7 +369,10 @@
                     ModelRuntime.expect(!isLeft, "channel \(index): somebody is still linked")
                     _ = bounded.snapshot()
                     let words = bounded.ring.tail.loadRelaxed() | bounded.ring.head.loadRelaxed()
-                    ModelRuntime.expect(words & RingWord.gate == 0, "channel \(index): the gate is closed at rest")
+                    // At rest it may stay closed for an element beside the ring: the next operation moves it in.
+                    let isNeeded = bounded.state.withLock { !$0.spill.isEmpty || $0.debt > 0 }
+                    ModelRuntime.expect(
+                        words & RingWord.gate == 0 || isNeeded, "channel \(index): the gate is closed at rest")
                     while case .done = bounded.attemptReceive(into: scratch(7)) {
                         rest.append(scratch(7).load(as: Int.self))
                     }
