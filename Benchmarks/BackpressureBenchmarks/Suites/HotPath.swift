@@ -7,7 +7,7 @@ enum HotPath {
     static let name = "hotpath"
 
     static func rows(quick: Bool) -> [Row] {
-        selfChecks + pairs + streams + Batches.rows + pingPongs + waiters(quick: quick) + memory(quick: quick)
+        selfChecks + pairs + streams + Batches.rows + Rendezvous.rows + pingPongs + waiters(quick: quick) + memory(quick: quick)
             + Semaphores.rows + RateLimiting.rows(quick: quick) + DemandRows.rows
     }
 

@@ -6,23 +6,64 @@
 // As `ChannelCore`, it is not generic, so that it is compiled once, here; it sees elements as memory of a known layout.
 //
 // ## Algorithm
-// Under the lock, an operation that arrives takes the first waiter of the other side: the element goes from the one's
-// memory into the other's, and the waiter is woken after the unlock. If there is none, the operation becomes a waiter of
-// its own side. A partner may be the case of a select that was decided elsewhere: it is taken out, and the next one is
-// looked at (`Selection` has the protocol, also of two selects that meet here).
+// An operation that arrives takes the first waiter of the other side: the element goes from the one's memory into the
+// other's, and the waiter is woken. If there is none, the operation becomes a waiter of its own side.
 //
-// A task that was linked looks at its own cell for a bounded moment before it sleeps (`BoundedLook`): nothing has been
-// lost by then, for it has its place, and when the partner runs on another core it is there in less time than a sleep
-// and its wake take. The look touches no lock and no memory but the waiter's.
+// One word holds the usual cases, nobody waits or one does:
+//     0                       nobody waits
+//     waiter | sender         this sender waits, and nobody else
+//     waiter | receiver       this receiver waits, and nobody else
+//     locked                  the lists under the lock say who waits
+// One swap takes the waiter out of it, and is the right to end its wait; one swap puts a waiter in. Everything else
+// takes the lock and exchanges the word for `locked`: a second waiter of one side, one with a deadline, a case of a
+// select, a cancellation, a close, a snapshot. A waiter that was in the word comes into its list, as the first. When
+// both lists are empty again, and the channel is open, the word is stored as 0.
+//
+// A partner may be the case of a select that was decided elsewhere: it is taken out, and the next one is looked at
+// (`Selection` has the protocol, also of two selects that meet here). Such cases are only ever in the lists.
+//
+// A waiting task looks at its own cell for a bounded moment before it sleeps (`BoundedLook`): nothing has been lost by
+// then, for it has its place, and when the partner runs on another core it is there in less time than a sleep and its
+// wake take. The look touches no memory but the waiter's. So two tasks on two cores pass each element with the lines of
+// the word and of one waiter going there and back.
 //
 // ## Invariants
 // I1  When the lock is free, no live sender and live receiver of different tasks are both linked: who arrives meets all
 //     of the other side. (A case is live until its select is decided; a decision never becomes undecided again.)
-// I2  An element is in the sender's hands or waiter until it is moved to the receiver's, in one step, under the lock.
-// I3  Once closed, nobody is linked.
+// I2  An element is in the sender's hands or waiter until it is moved to the receiver's, in one step, by the one who
+//     won both.
+// I3  Word not `locked` => both lists are empty, and the channel is open. Once closed, nobody is linked.
+// I4  A waiter is in the word or in one list or won; whoever took it out of either ends its wait.
+//
+// ## Memory ordering
+// location | operation                | ordering | pairs with             | because
+// word     | swap 0 -> waiter         | acq_rel  | the swap, the exchange | the waiter and its element travel to the partner
+// word     | swap waiter -> 0         | acq_rel  | the same               | likewise
+// word     | exchange locked          | acq_rel  | the same               | likewise, to the lists
+// word     | store 0 under the lock   | release  | the swaps              | who waits next comes after who waited before
+// handed   | add                      | relaxed  | -                      | a total
+// The cell of a waiter carries verdict and element back: see `Waiter`.
+//
+// A swap that expects a waiter's address may meet a later waiter at the same address: it is then that one's partner, by
+// right, for nothing of the earlier one was used.
 //
 // ## Cost
-// A hand-over is two locked sections, one of them with an allocation (64 bytes and the element), and at most one sleep.
+// A hand-over is two swaps on one word, an allocation (64 bytes and the element) by the one that waits, and at most one
+// sleep.
+
+/// What the word of a rendezvous says.
+enum MeetingWord {
+    static let sender: UInt64 = 1
+    static let receiver: UInt64 = 2
+    static let locked: UInt64 = 4
+
+    /// The waiter in the word, if there is one.
+    static func waiter(_ word: UInt64) -> WaiterRef? {
+        UnsafeMutablePointer<Waiter>(bitPattern: UInt(word & ~7)).map(WaiterRef.init)
+    }
+
+    static func word(_ waiter: WaiterRef, _ side: UInt64) -> UInt64 { UInt64(UInt(bitPattern: waiter.pointer)) | side }
+}
 
 @usableFromInline
 class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
@@ -30,7 +71,12 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     let timeSource: TimeSource
     let state = LockedState(RendezvousState())
     let timer = DeadlineTimer()
-    let closedFlag: AtomicWord
+    /// The word.
+    private let meeting: AtomicWord
+    /// Elements that went from a sender to a receiver; on the word's line, which whoever adds has just written.
+    private let handedOver: AtomicWord
+    private let refusals: AtomicWord
+    private let closedFlag: AtomicWord
     private let senderLooks: BoundedLook
     private let receiverLooks: BoundedLook
     private let memory: ZeroedMemory
@@ -41,10 +87,14 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     init(layout: SlotLayout, timeSource: TimeSource) {
         self.layout = layout
         self.timeSource = timeSource
-        memory = ZeroedMemory(byteCount: 192, alignment: 64)
-        senderLooks = BoundedLook(record: AtomicWord(at: memory.start))
-        receiverLooks = BoundedLook(record: AtomicWord(at: memory.start + 128))
-        closedFlag = AtomicWord(at: memory.start + 64)
+        // Two lines apart, because processors fetch lines in pairs.
+        memory = ZeroedMemory(byteCount: 512, alignment: 64)
+        meeting = AtomicWord(at: memory.start)
+        handedOver = AtomicWord(at: memory.start + 8)
+        senderLooks = BoundedLook(record: AtomicWord(at: memory.start + 128))
+        receiverLooks = BoundedLook(record: AtomicWord(at: memory.start + 256))
+        refusals = AtomicWord(at: memory.start + 384)
+        closedFlag = AtomicWord(at: memory.start + 392)
     }
 
     deinit {
@@ -82,11 +132,13 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
 
     // MARK: - Lock, decide, unlock, act
 
-    /// Runs `body` under the lock, and after it what it ordered: wakes, the timer.
+    /// Runs `body` under the lock with the word `locked`, and after it what it ordered: wakes, the timer.
     func withState<Result>(_ body: (inout RendezvousState, inout ChannelEffects) -> Result) -> Result {
         var effects = ChannelEffects()
         let result = state.withLock { state in
+            gate(&state)
             let result = body(&state, &effects)
+            settle(&state)
             verify(holds(state), "an invariant of the rendezvous is broken")
             return result
         }
@@ -96,10 +148,75 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         return result
     }
 
-    /// I1, as far as it can be seen without the locks of decisions: a plain waiter meets whoever is linked opposite.
+    /// From here on the lists say who waits.
+    private func gate(_ state: inout RendezvousState) {
+        guard !state.isGated else { return }
+        state.isGated = true
+        let word = meeting.exchangeAcquiringAndReleasing(MeetingWord.locked)
+        guard let waiter = MeetingWord.waiter(word) else { return }
+        if word & MeetingWord.sender != 0 { state.senders.append(waiter) } else { state.receivers.append(waiter) }
+    }
+
+    /// Leaves it to the word again, if nobody waits.
+    private func settle(_ state: inout RendezvousState) {
+        guard decide(state.closure == .open), decide(state.senders.isEmpty), decide(state.receivers.isEmpty) else {
+            return
+        }
+        state.isGated = false
+        meeting.storeReleasing(0)
+    }
+
+    /// I3, and I1 as far as it can be seen without the locks of decisions: a plain waiter meets whoever is linked.
     private func holds(_ state: borrowing RendezvousState) -> Bool {
+        guard state.isGated else { return state.senders.isEmpty && state.receivers.isEmpty && state.closure == .open }
         guard let sender = state.senders.first, let receiver = state.receivers.first else { return true }
         return sender.selection != nil || receiver.selection != nil
+    }
+
+    // MARK: - Without the lock
+
+    private enum Meeting {
+        /// The one that waited: its wait is the caller's to end.
+        case partner(WaiterRef)
+        case nobody
+        /// Only the lock can tell.
+        case locked
+    }
+
+    /// Takes the only waiter there is, if it is of `side`.
+    @inline(__always)
+    private func meet(_ side: UInt64) -> Meeting {
+        var word = meeting.loadAcquiring()
+        while word != 0 {
+            guard decide(word & side != 0), let partner = MeetingWord.waiter(word) else { return .locked }
+            let swap = meeting.compareExchangeAcquiringAndReleasing(expected: word, desired: 0)
+            if swap.exchanged { return .partner(partner) }
+            word = swap.original
+        }
+        return .nobody
+    }
+
+    /// Becomes the only waiter there is; false when there is one already.
+    @inline(__always)
+    private func becomeWaiter(_ waiter: WaiterRef, _ side: UInt64) -> Bool {
+        meeting.compareExchangeAcquiringAndReleasing(expected: 0, desired: MeetingWord.word(waiter, side)).exchanged
+    }
+
+    /// Ends the wait of a partner whose element has just been moved; it may be gone on return.
+    @inline(__always)
+    private func fulfil(_ partner: WaiterRef) -> ChannelOutcome {
+        let outcome = count(partner)
+        partner.end(.granted)
+        partner.wake()
+        return outcome
+    }
+
+    /// Counts a hand-over, and leaves its number in the waiter.
+    @inline(__always)
+    private func count(_ waiter: WaiterRef) -> ChannelOutcome {
+        let number = handedOver.fetchAddRelaxed(1) &+ 1
+        waiter.pointer.pointee.ordinal = number
+        return number % Self.yieldInterval == 0 ? .doneYieldDue : .done
     }
 
     // MARK: - The verbs
@@ -115,6 +232,39 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     func send(
         from source: UnsafeMutableRawPointer, times: WaitTimes?, isCounted: Bool = true
     ) -> (ChannelOutcome, WaiterRef?) {
+        while true {
+            switch meet(MeetingWord.receiver) {
+            case .partner(let receiver):
+                PlainAccess.write(receiver.payload(layout))
+                move(receiver.payload(layout), source)
+                return (fulfil(receiver), nil)
+            case .locked:
+                return sendLocked(from: source, times: times, isCounted: isCounted)
+            case .nobody:
+                guard let times else { return (refuse(isCounted), nil) }
+                guard times.deadline == .max else {
+                    return sendLocked(from: source, times: times, isCounted: isCounted)
+                }
+                let waiter = WaiterRef.allocate(payload: layout)
+                PlainAccess.write(waiter.payload(layout))
+                move(waiter.payload(layout), source)
+                if becomeWaiter(waiter, MeetingWord.sender) { return (.registered, waiter) }
+                // Somebody came in between: the element is taken back, and shown to whoever that is.
+                move(source, waiter.payload(layout))
+                release(waiter)
+            }
+        }
+    }
+
+    private func refuse(_ isCounted: Bool) -> ChannelOutcome {
+        if isCounted { _ = refusals.fetchAddRelaxed(1) }
+        return .wouldWait
+    }
+
+    @inline(never)
+    private func sendLocked(
+        from source: UnsafeMutableRawPointer, times: WaitTimes?, isCounted: Bool
+    ) -> (ChannelOutcome, WaiterRef?) {
         withState { state, effects in
             guard decide(state.closure == .open) else { return (state.closedOutcome, nil) }
             while decide(!state.receivers.isEmpty), let receiver = state.receivers.first {
@@ -123,10 +273,7 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
                 move(receiver.payload(layout), source)
                 return (grant(receiver, &state, &effects), nil)
             }
-            guard let times else {
-                if isCounted { state.counters.refused += 1 }
-                return (.wouldWait, nil)
-            }
+            guard let times else { return (refuse(isCounted), nil) }
             guard times.deadline > times.now else {
                 state.counters.sendsTimedOut += 1
                 return (.timedOut, nil)
@@ -147,13 +294,32 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     /// - Returns: The outcome, and the waiter if one was registered.
     @usableFromInline
     func receive(into destination: UnsafeMutableRawPointer, times: WaitTimes?) -> (ChannelOutcome, WaiterRef?) {
+        while true {
+            switch meet(MeetingWord.sender) {
+            case .partner(let sender):
+                takeOver(sender, to: destination)
+                return (fulfil(sender), nil)
+            case .locked:
+                return receiveLocked(into: destination, times: times)
+            case .nobody:
+                guard let times else { return (.wouldWait, nil) }
+                guard times.deadline == .max else { return receiveLocked(into: destination, times: times) }
+                let waiter = WaiterRef.allocate(payload: layout)
+                if becomeWaiter(waiter, MeetingWord.receiver) { return (.registered, waiter) }
+                release(waiter)
+            }
+        }
+    }
+
+    @inline(never)
+    private func receiveLocked(
+        into destination: UnsafeMutableRawPointer, times: WaitTimes?
+    ) -> (ChannelOutcome, WaiterRef?) {
         withState { state, effects in
             guard decide(state.closure == .open) else { return (state.closedOutcome, nil) }
             while decide(!state.senders.isEmpty), let sender = state.senders.first {
                 guard claim(sender, &state) else { continue }
-                PlainAccess.read(sender.payload(layout))
-                PlainAccess.write(destination)
-                move(destination, sender.payload(layout))
+                takeOver(sender, to: destination)
                 return (grant(sender, &state, &effects), nil)
             }
             guard let times else { return (.wouldWait, nil) }
@@ -165,6 +331,12 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
             enqueue(waiter, isSender: false, times, &state, &effects)
             return (.registered, waiter)
         }
+    }
+
+    private func takeOver(_ sender: WaiterRef, to destination: UnsafeMutableRawPointer) {
+        PlainAccess.read(sender.payload(layout))
+        PlainAccess.write(destination)
+        move(destination, sender.payload(layout))
     }
 
     /// Suspends the calling task until its wait is over, unless that is within a bounded moment.
@@ -251,16 +423,14 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     func snapshot() -> RendezvousSnapshot {
         withState { state, _ in
             RendezvousSnapshot(
-                handedOver: state.handedOver,
-                refused: state.counters.refused,
+                handedOver: handedOver.loadRelaxed(),
+                refused: refusals.loadRelaxed(),
                 sendsTimedOut: state.counters.sendsTimedOut,
                 sendsCancelled: state.counters.sendsCancelled,
                 receivesTimedOut: state.counters.receivesTimedOut,
                 receivesCancelled: state.counters.receivesCancelled,
                 waitingSenders: state.senders.count,
                 waitingReceivers: state.receivers.count,
-                sendsParked: state.counters.sendsParked,
-                receivesParked: state.counters.receivesParked,
                 isClosed: state.closure != .open)
         }
     }
@@ -280,10 +450,9 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     func grant(
         _ waiter: WaiterRef, _ state: inout RendezvousState, _ effects: inout ChannelEffects
     ) -> ChannelOutcome {
-        state.handedOver &+= 1
-        waiter.pointer.pointee.ordinal = state.handedOver
+        let outcome = count(waiter)
         unlink(waiter, &state, &effects, verdict: .granted)
-        return state.handedOver % Self.yieldInterval == 0 ? .doneYieldDue : .done
+        return outcome
     }
 
     func enqueue(
@@ -293,13 +462,7 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         waiter.pointer.pointee.parkedAt = times.now
         waiter.pointer.pointee.deadline = times.deadline
         effects.timer = state.deadlines.insert(waiter)
-        if isSender {
-            state.senders.append(waiter)
-            state.counters.sendsParked += 1
-        } else {
-            state.receivers.append(waiter)
-            state.counters.receivesParked += 1
-        }
+        if isSender { state.senders.append(waiter) } else { state.receivers.append(waiter) }
     }
 
     private func unlink(

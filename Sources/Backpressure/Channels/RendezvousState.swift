@@ -12,8 +12,8 @@ struct RendezvousState: ~Copyable, @unchecked Sendable {
     var closure = ChannelClosure.open
     var failure: (any Error)?
     var deadlines = Deadlines()
-    /// Elements that went from a sender to a receiver.
-    var handedOver: UInt64 = 0
+    /// Whether the lists say who waits, and not the word.
+    var isGated = false
     var counters = RendezvousCounters()
 
     var closedOutcome: ChannelOutcome { closure == .abandoned ? .abandoned : .finished }
@@ -31,13 +31,10 @@ struct RendezvousState: ~Copyable, @unchecked Sendable {
 
 /// Events of a rendezvous, written under the lock.
 struct RendezvousCounters: Sendable {
-    var refused: UInt64 = 0
     var sendsTimedOut: UInt64 = 0
     var sendsCancelled: UInt64 = 0
     var receivesTimedOut: UInt64 = 0
     var receivesCancelled: UInt64 = 0
-    var sendsParked: UInt64 = 0
-    var receivesParked: UInt64 = 0
 }
 
 /// The readings of a ``RendezvousChannel`` at one instant.
@@ -60,10 +57,6 @@ public struct RendezvousSnapshot: Hashable, Sendable {
     public let waitingSenders: Int
     /// Tasks waiting for a sender now.
     public let waitingReceivers: Int
-    /// Sends that found no receiver waiting and became waiters themselves, so far.
-    public let sendsParked: UInt64
-    /// Receives that found no sender waiting and became waiters themselves, so far.
-    public let receivesParked: UInt64
     /// Whether the channel was finished or cancelled.
     public let isClosed: Bool
 }

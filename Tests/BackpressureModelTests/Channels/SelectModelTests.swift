@@ -17,7 +17,7 @@
         func selectHoldsInEverySchedule(_ program: SelectModel) { explore(program) }
 
         private func explore(_ program: SelectModel) {
-            let exploration = Explorer.explore(program.model, Options(maxExecutions: 20_000))
+            let exploration = Explorer.explore(program.model, Options(maxExecutions: 30_000))
             print(exploration.description.prefix(3000))
             #expect(exploration.exhausted, "\(exploration)")
         }
