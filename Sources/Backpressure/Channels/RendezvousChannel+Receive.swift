@@ -83,12 +83,16 @@ extension RendezvousChannel where Element: ~Copyable {
             if let failure = core.failure as? Failure { throw .failed(failure) }
             return nil
         }
-        await core.wait(waiter, isSender: false)
+        if !core.lookForPartner(waiter, isSender: false) {
+            await core.wait(waiter)
+        } else if core.isYieldDue(waiter) {
+            await Task.yield()
+        }
         let verdict = waiter.verdict
         if verdict == .granted {
             slot = core.payload(of: waiter).assumingMemoryBound(to: Element.self).move()
         }
-        core.release(waiter)
+        core.release(waiter, isSender: false)
         switch verdict {
         case .granted: return slot
         case .cancelled: throw .rejected(.cancelled)

@@ -74,12 +74,16 @@ extension RendezvousChannel where Element: ~Copyable {
             if outcome == .doneYieldDue { await Task.yield() }
             return answer(outcome, &slot)
         }
-        await core.wait(waiter, isSender: true)
+        if !core.lookForPartner(waiter, isSender: true) {
+            await core.wait(waiter)
+        } else if core.isYieldDue(waiter) {
+            await Task.yield()
+        }
         let verdict = waiter.verdict
         if verdict != .granted {
             slot = core.payload(of: waiter).assumingMemoryBound(to: Element.self).move()
         }
-        core.release(waiter)
+        core.release(waiter, isSender: true)
         return answer(verdict, &slot)
     }
 

@@ -48,8 +48,8 @@
 // right, for nothing of the earlier one was used.
 //
 // ## Cost
-// A hand-over is two swaps on one word, an allocation (64 bytes and the element) by the one that waits, and at most one
-// sleep.
+// A hand-over is two swaps on one word, and at most one sleep. A waiter is 64 bytes and the element; one of each side is
+// kept for the next wait, so two tasks that meet again and again allocate nothing.
 
 /// What the word of a rendezvous says.
 enum MeetingWord {
@@ -79,10 +79,16 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     private let closedFlag: AtomicWord
     private let senderLooks: BoundedLook
     private let receiverLooks: BoundedLook
+    /// A waiter of each side that was used and may be used again: two tasks that meet allocate none.
+    private let senderSpare: AtomicWord
+    private let receiverSpare: AtomicWord
     private let memory: ZeroedMemory
 
     /// After so many hand-overs the two tasks of one yield once.
     static let yieldInterval: UInt64 = 32_768
+
+    /// A load that finds the cell unchanged is a cycle or two; the reading of the clock between two probes is some 25 ns.
+    private static let loadsPerProbe = 64
 
     init(layout: SlotLayout, timeSource: TimeSource) {
         self.layout = layout
@@ -93,12 +99,17 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         handedOver = AtomicWord(at: memory.start + 8)
         senderLooks = BoundedLook(record: AtomicWord(at: memory.start + 128))
         receiverLooks = BoundedLook(record: AtomicWord(at: memory.start + 256))
+        senderSpare = AtomicWord(at: memory.start + 136)
+        receiverSpare = AtomicWord(at: memory.start + 264)
         refusals = AtomicWord(at: memory.start + 384)
         closedFlag = AtomicWord(at: memory.start + 392)
     }
 
     deinit {
         timer.cancel()
+        for spare in [senderSpare, receiverSpare] {
+            MeetingWord.waiter(spare.loadAcquiring())?.deallocate(payload: layout)
+        }
         memory.deallocate()
     }
 
@@ -111,9 +122,23 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     @usableFromInline
     func payload(of waiter: WaiterRef) -> UnsafeMutableRawPointer { waiter.payload(layout) }
 
-    /// Frees a woken waiter whose element has been moved out.
+    /// A waiter that nobody else has.
+    private func makeWaiter(isSender: Bool) -> WaiterRef {
+        let spare = isSender ? senderSpare : receiverSpare
+        guard let waiter = MeetingWord.waiter(spare.exchangeAcquiringAndReleasing(0)) else {
+            return WaiterRef.allocate(payload: layout)
+        }
+        waiter.renew()
+        return waiter
+    }
+
+    /// Frees a woken waiter whose element has been moved out, or keeps it for the next wait of its side.
     @usableFromInline
-    func release(_ waiter: WaiterRef) { waiter.deallocate(payload: layout) }
+    func release(_ waiter: WaiterRef, isSender: Bool) {
+        let spare = isSender ? senderSpare : receiverSpare
+        let swap = spare.compareExchangeAcquiringAndReleasing(expected: 0, desired: MeetingWord.word(waiter, 0))
+        if !swap.exchanged { waiter.deallocate(payload: layout) }
+    }
 
     /// When a wait that begins now must end.
     ///
@@ -245,13 +270,13 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
                 guard times.deadline == .max else {
                     return sendLocked(from: source, times: times, isCounted: isCounted)
                 }
-                let waiter = WaiterRef.allocate(payload: layout)
+                let waiter = makeWaiter(isSender: true)
                 PlainAccess.write(waiter.payload(layout))
                 move(waiter.payload(layout), source)
                 if becomeWaiter(waiter, MeetingWord.sender) { return (.registered, waiter) }
                 // Somebody came in between: the element is taken back, and shown to whoever that is.
                 move(source, waiter.payload(layout))
-                release(waiter)
+                release(waiter, isSender: true)
             }
         }
     }
@@ -278,7 +303,7 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
                 state.counters.sendsTimedOut += 1
                 return (.timedOut, nil)
             }
-            let waiter = WaiterRef.allocate(payload: layout)
+            let waiter = makeWaiter(isSender: true)
             PlainAccess.write(waiter.payload(layout))
             move(waiter.payload(layout), source)
             enqueue(waiter, isSender: true, times, &state, &effects)
@@ -304,9 +329,9 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
             case .nobody:
                 guard let times else { return (.wouldWait, nil) }
                 guard times.deadline == .max else { return receiveLocked(into: destination, times: times) }
-                let waiter = WaiterRef.allocate(payload: layout)
+                let waiter = makeWaiter(isSender: false)
                 if becomeWaiter(waiter, MeetingWord.receiver) { return (.registered, waiter) }
-                release(waiter)
+                release(waiter, isSender: false)
             }
         }
     }
@@ -327,7 +352,7 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
                 state.counters.receivesTimedOut += 1
                 return (.timedOut, nil)
             }
-            let waiter = WaiterRef.allocate(payload: layout)
+            let waiter = makeWaiter(isSender: false)
             enqueue(waiter, isSender: false, times, &state, &effects)
             return (.registered, waiter)
         }
@@ -339,14 +364,28 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         move(destination, sender.payload(layout))
     }
 
-    /// Suspends the calling task until its wait is over, unless that is within a bounded moment.
+    /// Looks for the end of a wait for a bounded moment; true when it is over.
+    ///
+    /// Not part of `wait`: a call of an async function costs more than a look that helps at once.
+    @usableFromInline
+    func lookForPartner(_ waiter: WaiterRef, isSender: Bool) -> Bool {
+        (isSender ? senderLooks : receiverLooks).look { Self.isSoonResumed(waiter) }
+    }
+
+    /// Whether a task that need not sleep gives way all the same, as now and then it should.
+    @usableFromInline
+    func isYieldDue(_ waiter: WaiterRef) -> Bool { waiter.pointer.pointee.ordinal % Self.yieldInterval == 0 }
+
+    /// Suspends the calling task until its wait is over.
     @inline(never)
     @usableFromInline
-    nonisolated(nonsending) func wait(_ waiter: WaiterRef, isSender: Bool) async {
-        let looks = isSender ? senderLooks : receiverLooks
-        guard looks.look({ waiter.isResumed }) else { return await waiter.sleep(cancelling: self) }
-        // A task that never sleeps gives way now and then.
-        if waiter.pointer.pointee.ordinal % Self.yieldInterval == 0 { await Task.yield() }
+    nonisolated(nonsending) func wait(_ waiter: WaiterRef) async { await waiter.sleep(cancelling: self) }
+
+    /// A probe of the look: the cell is the waiter's own, so loading it often disturbs nobody.
+    @inline(__always)
+    private static func isSoonResumed(_ waiter: WaiterRef) -> Bool {
+        for _ in 0..<loadsPerProbe where waiter.isResumed { return true }
+        return false
     }
 
     // MARK: - Ends of waits

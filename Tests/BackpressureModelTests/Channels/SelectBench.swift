@@ -121,7 +121,11 @@
                 let back = waiter.payload(port.core.layout).load(as: Int.self)
                 ModelRuntime.expect(back == element, "\(back) came back for \(element)")
             }
-            waiter.deallocate(payload: port.core.layout)
+            if let rendezvous = port.rendezvous {
+                rendezvous.release(waiter, isSender: true)
+            } else {
+                waiter.deallocate(payload: port.core.layout)
+            }
             switch verdict {
             case .granted: note(.sent(element, to: index), me)
             case .cancelled: note(.returned(element, .cancelled), me)
@@ -165,7 +169,11 @@
                 PlainAccess.read(waiter.payload(port.core.layout))
                 element = waiter.payload(port.core.layout).load(as: Int.self)
             }
-            waiter.deallocate(payload: port.core.layout)
+            if let rendezvous = port.rendezvous {
+                rendezvous.release(waiter, isSender: false)
+            } else {
+                waiter.deallocate(payload: port.core.layout)
+            }
             switch verdict {
             case .granted: note(.received(element, from: index), me)
             case .cancelled: note(.ended(.cancelled), me)

@@ -189,6 +189,14 @@ extension WaiterRef {
     /// again.
     func rearm() { cell.storeRelaxed(Self.empty) }
 
+    /// Makes a waiter whose wait is over fit for another one; its task calls it, and nobody else has it.
+    func renew() {
+        rearm()
+        end(.none)
+        pointer.pointee.deadline = .max
+        pointer.pointee.ordinal = 0
+    }
+
     /// Whether the wait is over; orders the verdict and the element before what follows.
     var isResumed: Bool { cell.loadAcquiring() == Self.resumed }
 
