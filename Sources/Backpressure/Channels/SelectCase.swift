@@ -59,7 +59,8 @@ public struct SelectCase<Output> {
     /// - Returns: A case of a select.
     public static func send<Element: ~Copyable, Failure: Error>(
         _ offer: SendOffer<Element>, to channel: BoundedChannel<Element, Failure>,
-        _ body: nonisolated(nonsending) @escaping (_ result: consuming sending SendResult<Element>) async throws -> Output
+        _ body:
+            nonisolated(nonsending) @escaping (_ result: consuming sending SendResult<Element>) async throws -> Output
     ) -> SelectCase {
         SelectCase(arm: SendArm(core: channel.core, offer: offer, body: body))
     }
@@ -76,12 +77,13 @@ public struct SelectCase<Output> {
     /// - Returns: A case of a select.
     public static func send<Element: ~Copyable, Failure: Error>(
         _ offer: SendOffer<Element>, to channel: RendezvousChannel<Element, Failure>,
-        _ body: nonisolated(nonsending) @escaping (_ result: consuming sending SendResult<Element>) async throws -> Output
+        _ body:
+            nonisolated(nonsending) @escaping (_ result: consuming sending SendResult<Element>) async throws -> Output
     ) -> SelectCase {
         SelectCase(arm: SendArm(core: channel.core, offer: offer, body: body))
     }
 
-    /// Sends `element` to `channel`: as ``send(_:to:_:)-(SendOffer<Element>,_,_)``, for an element of which the caller
+    /// Sends `element` to `channel`: as with a ``SendOffer``, for an element of which the caller
     /// keeps a copy.
     ///
     /// The case sends it once; after that it is left out.
@@ -93,7 +95,8 @@ public struct SelectCase<Output> {
     /// - Returns: A case of a select.
     public static func send<Element: Sendable, Failure: Error>(
         _ element: Element, to channel: BoundedChannel<Element, Failure>,
-        _ body: nonisolated(nonsending) @escaping (_ result: consuming sending SendResult<Element>) async throws -> Output
+        _ body:
+            nonisolated(nonsending) @escaping (_ result: consuming sending SendResult<Element>) async throws -> Output
     ) -> SelectCase {
         send(SendOffer(element), to: channel, body)
     }
@@ -109,7 +112,8 @@ public struct SelectCase<Output> {
     /// - Returns: A case of a select.
     public static func send<Element: Sendable, Failure: Error>(
         _ element: Element, to channel: RendezvousChannel<Element, Failure>,
-        _ body: nonisolated(nonsending) @escaping (_ result: consuming sending SendResult<Element>) async throws -> Output
+        _ body:
+            nonisolated(nonsending) @escaping (_ result: consuming sending SendResult<Element>) async throws -> Output
     ) -> SelectCase {
         send(SendOffer(element), to: channel, body)
     }

@@ -10,17 +10,15 @@
 /// An offer belongs to the task that selects. While the select waits, the offer is empty: the element is with the
 /// channel's waiter, ready to be taken.
 ///
-/// An empty offer leaves its case out of the select. So one select serves a loop that sends only when it has something:
+/// An empty offer leaves its case out of the select.
 ///
 /// ```swift
-/// let offer = SendOffer<Int>()
-/// let relay = Select<Bool>(
-///     .receive(from: input) { number in
-///         if let number { offer.put(number * 2) }
-///         return number != nil
-///     },
-///     .send(offer, to: output) { _ in true })
-/// while try await relay.first() {}
+/// let offer = SendOffer(Ticket(number: 7))
+/// let isServed = try await Select<Bool>(
+///     .send(offer, to: booth) { $0.isSent },
+///     .receive(from: closing) { _ in false }
+/// ).first()
+/// if let ticket = offer.take() { print("ticket \(ticket.number) was not served") }
 /// ```
 public final class SendOffer<Element: ~Copyable> {
     private var element: Element?

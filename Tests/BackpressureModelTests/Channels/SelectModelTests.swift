@@ -16,8 +16,19 @@
         @Test(arguments: SelectModels.all)
         func selectHoldsInEverySchedule(_ program: SelectModel) { explore(program) }
 
-        private func explore(_ program: SelectModel) {
-            let exploration = Explorer.explore(program.model, Options(maxExecutions: 30_000))
+        @Test(.enabled(if: isDeep), arguments: SelectModels.deep)
+        func selectHoldsInEveryScheduleOfTheDeepSet(_ program: SelectModel) { explore(program) }
+
+        @Test(arguments: SelectModels.deep)
+        func selectHoldsWithFewPreemptions(_ program: SelectModel) { explore(program, .preemptionBounded(2)) }
+
+        @Test func modelsAreNamedOnce() {
+            let all = RendezvousModels.all + SelectModels.all + SelectModels.deep
+            #expect(Set(all.map(\.name)).count == all.count)
+        }
+
+        private func explore(_ program: SelectModel, _ strategy: Strategy = .exhaustive) {
+            let exploration = Explorer.explore(program.model, Options(strategy: strategy))
             print(exploration.description.prefix(3000))
             #expect(exploration.exhausted, "\(exploration)")
         }

@@ -261,22 +261,25 @@
             }
         }
 
+        private static let eventualRing = Kind.bounded(capacity: 2, filled: 0, fairness: .eventual(bypass: 2))
+        private static let eventualFull = Kind.bounded(capacity: 1, filled: 1, fairness: .eventual(bypass: 1))
+
         /// A case that is granted and made its side's steward, and one that is dead in a list of others.
-        static let stewards: [SelectModel] = {
-            let ring = Kind.bounded(capacity: 2, filled: 0, fairness: .eventual(bypass: 2))
-            let full = Kind.bounded(capacity: 1, filled: 1, fairness: .eventual(bypass: 1))
-            return [
-                SelectModel(
-                    name: "eventual: select | receive 0 | send 0 x2", kinds: [ring, .rendezvous],
-                    threads: [[.select(receiveEither)], [.receive(0)], [.send(20, to: 0), .send(21, to: 0)]]),
-                SelectModel(
-                    name: "eventual: select | receive 0 | send 1, send 0", kinds: [ring, .rendezvous],
-                    threads: [[.select(receiveEither)], [.receive(0)], [.send(20, to: 1), .send(21, to: 0)]]),
-                SelectModel(
-                    name: "eventual: sending select | send 0 | receive 0 x2", kinds: [full, .rendezvous],
-                    threads: [[.select(sendEither(0))], [.send(10, to: 0)], [.receive(0), .receive(0)]]),
-            ]
-        }()
+        static let stewards: [SelectModel] = [
+            SelectModel(
+                name: "eventual: select | receive 0 | send 1, send 0", kinds: [eventualRing, .rendezvous],
+                threads: [[.select(receiveEither)], [.receive(0)], [.send(20, to: 1), .send(21, to: 0)]])
+        ]
+
+        /// Explored in full with `BACKPRESSURE_DEEP=1`, and else with up to two preemptions.
+        static let deep: [SelectModel] = [
+            SelectModel(
+                name: "eventual: select | receive 0 | send 0 x2", kinds: [eventualRing, .rendezvous],
+                threads: [[.select(receiveEither)], [.receive(0)], [.send(20, to: 0), .send(21, to: 0)]]),
+            SelectModel(
+                name: "eventual: sending select | send 0 | receive 0 x2", kinds: [eventualFull, .rendezvous],
+                threads: [[.select(sendEither(0))], [.send(10, to: 0)], [.receive(0), .receive(0)]]),
+        ]
 
         static var all: [SelectModel] { receiving + sending + ends + meetings + stewards }
     }
