@@ -334,7 +334,9 @@
             return list
         }
 
-        /// Nobody can move: whoever waits must have no one to meet, no element, no room. Then all are sent home.
+        /// Nobody can move: whoever waits must have no one to meet, no element, no room.
+        ///
+        /// Then all are sent home.
         func rescue() {
             for (index, port) in ports.enumerated() {
                 if let bounded = port.bounded {

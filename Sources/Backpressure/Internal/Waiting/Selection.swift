@@ -84,6 +84,7 @@ final class Selection: WaitCanceller, @unchecked Sendable {
     /// - Parameters:
     ///   - own: The case that arrives, of a task that is awake.
     ///   - other: A waiter in the queue, a case or not.
+    /// - Returns: Whether the pair may meet, and if not, whose wait is over.
     static func take(_ own: WaiterRef, meeting other: WaiterRef) -> Pairing {
         guard let mine = own.selection else { return other.claim() ? .both : .otherLost }
         guard let theirs = other.selection else { return mine.take(for: own) ? .both : .ownLost }
