@@ -113,15 +113,22 @@ struct SelectTests {
         _ = numbers.trySend(42)
         #expect(try await select.first() == 42)
         #expect(!offer.isEmpty && parcels.snapshot().waitingSenders == 0)
-        async let received = parcels.receive()?.weight
-        #expect(try await select.first() == 1)
-        #expect(try await received == 3 && offer.isEmpty)
+        let receiving = Task { try await parcels.receive()?.weight }
+        let chosen = try await select.first()
+        #expect(chosen == 1)
+        #expect(try await receiving.value == 3)
+        #expect(offer.isEmpty)
         // Empty: the case is left out.
         #expect(try await select.tryFirst() == nil)
         offer.put(Parcel(weight: 4))
         parcels.finish()
-        #expect(try await Select<Int>(.send(offer, to: parcels) { $0.take()?.weight ?? 0 }).first() == 4)
-        #expect(offer.isEmpty && offer.take() == nil)
+        let returned = Select<Int>(
+            .send(offer, to: parcels) { result in
+                let parcel = result.take()
+                return parcel?.weight ?? 0
+            })
+        #expect(try await returned.first() == 4)
+        #expect(offer.isEmpty)
     }
 
     @Test("a timed-out or cancelled select gives its elements back and leaves every queue")
@@ -229,9 +236,10 @@ struct SelectTests {
     @Test("storm: selects against selects, sends, receives, timeouts and cancels over three channels")
     func storm_losesNothing() async {
         let size = LaneSize("select.storm", plain: 24_000, sanitizer: 2_400, deep: 1_000_000)
-        let ring = BoundedChannel<Int, Never>(capacity: 2)
-        let first = RendezvousChannel<Int, Never>()
-        let second = RendezvousChannel<Int, Never>()
+        let clock = ManualClock()
+        let ring = BoundedChannel<Int, Never>(capacity: 2, clock: clock)
+        let first = RendezvousChannel<Int, Never>(clock: clock)
+        let second = RendezvousChannel<Int, Never>(clock: clock)
         let share = size.count / 4
         let totals = await withTaskGroup(of: (isProducer: Bool, sum: Int, count: Int).self) { group in
             for producer in 0..<4 {
@@ -239,16 +247,17 @@ struct SelectTests {
                     var (sum, count) = (0, 0)
                     for index in 0..<share {
                         let element = producer * share + index
+                        if index % 16 == 5 { clock.advance(by: .seconds(1)) }
                         let isSent: Bool
                         switch index % 6 {
                         case 0: isSent = await ring.send(element).isSent
-                        case 1: isSent = await first.send(element, timeout: .microseconds(50)).isSent
+                        case 1: isSent = await first.send(element, timeout: .seconds(1)).isSent
                         case 2:
                             let task = Task { try await Self.offer(element, ring, first, second) }
                             task.cancel()
                             isSent = (try? await task.value) ?? false
                         case 3:
-                            isSent = (try? await Self.offer(element, ring, first, second, .microseconds(30))) ?? false
+                            isSent = (try? await Self.offer(element, ring, first, second, .seconds(1))) ?? false
                         default: isSent = (try? await Self.offer(element, ring, first, second)) ?? false
                         }
                         if isSent { (sum, count) = (sum &+ element, count + 1) }
@@ -268,7 +277,7 @@ struct SelectTests {
                         do {
                             let element =
                                 turn % 5 == 0
-                                ? try await select.first(timeout: .microseconds(30)) : try await select.first()
+                                ? try await select.first(timeout: .seconds(1)) : try await select.first()
                             guard let element else { break }
                             (sum, count) = (sum &+ element, count + 1)
                         } catch {}
