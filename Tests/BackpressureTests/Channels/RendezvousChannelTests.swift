@@ -187,14 +187,16 @@ struct RendezvousChannelTests {
     @Test("elements that cannot be copied pass, and come back")
     func moveOnlyElements() async throws {
         struct Parcel: ~Copyable { let weight: Int }
+        func weight(_ parcel: consuming Parcel?) -> Int {
+            guard let parcel else { return 0 }
+            return parcel.weight
+        }
         let channel = RendezvousChannel<Parcel, Never>()
-        let back = channel.trySend(Parcel(weight: 1)).take()
-        let weightBack = back?.weight
-        #expect(weightBack == 1)
+        let back = weight(channel.trySend(Parcel(weight: 1)).take())
+        #expect(back == 1)
         async let isSent = channel.send(Parcel(weight: 2)).isSent
-        let received = try await channel.receive()
-        let weight = received?.weight
-        #expect(weight == 2)
+        let received = weight(try await channel.receive())
+        #expect(received == 2)
         #expect(await isSent)
     }
 

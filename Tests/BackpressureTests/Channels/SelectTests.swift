@@ -36,9 +36,9 @@ struct SelectTests {
             let started = Task(executorPreference: executor) {
                 do {
                     let text = try await body()
-                    box.update { $0 = .success(text) }
+                    self.box.update { $0 = .success(text) }
                 } catch {
-                    box.update { $0 = .failure(error) }
+                    self.box.update { $0 = .failure(error) }
                 }
             }
             task.update { $0 = started }
@@ -105,6 +105,10 @@ struct SelectTests {
     @Test("a send that is not chosen keeps its element in the offer; one that is, gives it away")
     func offers_keepWhatIsNotSent() async throws {
         struct Parcel: ~Copyable { let weight: Int }
+        @Sendable func weight(_ parcel: consuming Parcel?) -> Int {
+            guard let parcel else { return 0 }
+            return parcel.weight
+        }
         let parcels = RendezvousChannel<Parcel, Never>()
         let offer = SendOffer(Parcel(weight: 3))
         let select = Select<Int>(
@@ -113,7 +117,7 @@ struct SelectTests {
         _ = numbers.trySend(42)
         #expect(try await select.first() == 42)
         #expect(!offer.isEmpty && parcels.snapshot().waitingSenders == 0)
-        let receiving = Task { try await parcels.receive()?.weight }
+        let receiving = Task { weight(try await parcels.receive()) }
         let chosen = try await select.first()
         #expect(chosen == 1)
         #expect(try await receiving.value == 3)
@@ -123,10 +127,7 @@ struct SelectTests {
         offer.put(Parcel(weight: 4))
         parcels.finish()
         let returned = Select<Int>(
-            .send(offer, to: parcels) { result in
-                let parcel = result.take()
-                return parcel?.weight ?? 0
-            })
+            .send(offer, to: parcels) { result in weight(result.take()) })
         #expect(try await returned.first() == 4)
         #expect(offer.isEmpty)
     }
