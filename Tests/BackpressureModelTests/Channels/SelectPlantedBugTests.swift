@@ -54,7 +54,7 @@
             in: "meeting: both sides of one | both sides of one"),
         PlantedSelectBug(
             "linked without a look", linking, "decide(isReady(state, isSender, mayPass: isFirst))", .forceFalse,
-            in: "two rings: select | send 0 | send 1"),
+            in: "two full rings: select | receive 0 | receive 1"),
         PlantedSelectBug(
             "sleepOnUnpublished", linking, "decide(claimed(state) > 0)", .forceFalse,
             in: "two rings: select | send 0 | send 1"),
@@ -63,10 +63,10 @@
             in: "two rings: select | send 0 | send 1"),
         PlantedSelectBug(
             "a loser stays linked, rendezvous", "RendezvousCore+Select.swift", "decide(node.pointer.pointee.list != 0)",
-            .forceFalse, in: "two rendezvous: select | send 0 | send 1"),
+            .forceFalse, in: "meeting: select | sending select"),
         PlantedSelectBug(
             "a steward's duty forgotten", "SelectRun.swift", "decide(node.isSteward)", .forceFalse,
-            in: "eventual: select | receive 0 | send 1, send 0"),
+            in: "eventual: select | receive 0 | send 0 x2"),
         PlantedSelectBug(
             "a newcomer joins its own side's waiter", meeting, "decide(word & side != 0)", .forceTrue,
             in: "rendezvous: send | send | receive"),
@@ -79,7 +79,7 @@
             in: "rendezvous: send | finish | receive"),
         PlantedSelectBug(
             "relaxed word, taken", meeting, "meeting.compareExchangeAcquiringAndReleasing(expected: word, desired: 0)",
-            .relaxed, in: "rendezvous: send | receive"),
+            .relaxed, in: "rendezvous: send | send | receive | receive"),
         PlantedSelectBug(
             "relaxed word, filled", meeting, "meeting.compareExchangeAcquiringAndReleasing(expected: 0, desired",
             .relaxed,
@@ -95,7 +95,7 @@
     @Suite(.serialized) struct SelectPlantedBugTests {
         @Test(arguments: plantedSelectBugs)
         func isFound(_ bug: PlantedSelectBug) throws {
-            let programs = RendezvousModels.all + SelectModels.all
+            let programs = RendezvousModels.all + SelectModels.all + SelectModels.deep
             let program = try #require(programs.first { $0.name == bug.program })
             let exploration = Explorer.explore(program.model, Options(mutation: bug.mutation))
             let kind = exploration.violation.map { "\($0.kind.rawValue): \($0.message.prefix(80))" } ?? "-"
