@@ -58,7 +58,7 @@ extension ChannelCore: SelectableCore {
             if !isReady(state, isSender, mayPass: isSender ? mayPassSenders(state) : mayPassReceivers(state)) {
                 pumpPastStewards(&state, &effects)
                 let isFirst = isSender ? state.senders.isEmpty : state.receivers.isEmpty
-                if !decide(isReady(state, isSender, mayPass: isFirst)) {
+                if !isReady(state, isSender, mayPass: isFirst) {
                     if !isSender, isEnded(state) { return conclude(node, closedVerdict(state)) }
                     return enqueue(node, isSender, times, &state, &effects)
                 }
@@ -89,7 +89,7 @@ extension ChannelCore: SelectableCore {
 
     private func isReady(_ state: borrowing ChannelState, _ isSender: Bool, mayPass: Bool) -> Bool {
         guard mayPass else { return false }
-        if isSender { return hasRoom(state) }
+        if isSender { return decide(hasRoom(state)) }
         return isRingOwed(state) ? !state.spill.isEmpty : decide(state.debt == 0) && isHeadPublished(state)
     }
 
