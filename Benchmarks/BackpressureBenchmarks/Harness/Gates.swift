@@ -44,6 +44,7 @@ struct Gates {
         gates.addDemand()
         gates.addStreams()
         gates.addBatches()
+        gates.addRendezvous()
         gates.addPingPong()
         gates.addWaitersAndMemory()
         gates.addSemaphores()

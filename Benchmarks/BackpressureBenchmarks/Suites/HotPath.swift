@@ -7,8 +7,8 @@ enum HotPath {
     static let name = "hotpath"
 
     static func rows(quick: Bool) -> [Row] {
-        selfChecks + pairs + streams + Batches.rows + pingPongs + waiters(quick: quick) + memory(quick: quick)
-            + Semaphores.rows + RateLimiting.rows(quick: quick) + DemandRows.rows
+        selfChecks + pairs + streams + Batches.rows + Rendezvous.rows + pingPongs + waiters(quick: quick)
+            + memory(quick: quick) + Semaphores.rows + RateLimiting.rows(quick: quick) + DemandRows.rows
     }
 
     // MARK: The harness itself

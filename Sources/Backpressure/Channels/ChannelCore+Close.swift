@@ -41,6 +41,7 @@ extension ChannelCore {
         gate(&state)
         ring.tail.storeReleasing(state.tail | RingWord.gate | state.tailFlags)
         while decide(!state.senders.isEmpty), let sender = state.senders.first {
+            guard claim(sender, &state) else { continue }
             unlink(sender, &state, &effects, verdict: verdict)
         }
         while let watcher = state.watchers.first { unlink(watcher, &state, &effects, verdict: .granted) }

@@ -234,9 +234,12 @@ extension ChannelCore {
         admit(&state, &effects, thorough: thorough)
         while thorough || !state.hasReceiverSteward, let receiver = state.receivers.first {
             if isRingOwed(state) {
-                guard popSpill(&state, to: receiver.payload(layout)) else { break }
+                guard !state.spill.isEmpty else { break }
+                guard claim(receiver, &state) else { continue }
+                _ = popSpill(&state, to: receiver.payload(layout))
             } else {
                 guard decide(state.debt == 0), isHeadPublished(state) else { break }
+                guard claim(receiver, &state) else { continue }
                 pop(&state, to: receiver.payload(layout))
             }
             grant(receiver, &state, &effects)
@@ -248,6 +251,7 @@ extension ChannelCore {
         }
         guard isEnded(state) else { return }
         while let receiver = state.receivers.first {
+            guard claim(receiver, &state) else { continue }
             unlink(receiver, &state, &effects, verdict: state.closure == .abandoned ? .abandoned : .finished)
         }
     }
@@ -276,6 +280,7 @@ extension ChannelCore {
                 state.reserved += count
             } else {
                 guard hasRoom(state) else { break }
+                guard claim(sender, &state) else { continue }
                 takeOver(&state, from: sender.payload(layout))
             }
             grant(sender, &state, &effects)
@@ -302,14 +307,19 @@ extension ChannelCore {
     func unlink(
         _ waiter: WaiterRef, _ state: inout ChannelState, _ effects: inout ChannelEffects, verdict: Verdict
     ) {
+        detach(waiter, &state)
+        waiter.end(verdict)
+        effects.wakes.append(waiter.sleeper)
+    }
+
+    /// Takes a waiter out of its list; nobody is woken.
+    func detach(_ waiter: WaiterRef, _ state: inout ChannelState) {
         switch waiter.pointer.pointee.list {
         case ChannelState.senderTag: state.senders.remove(waiter)
         case ChannelState.receiverTag: state.receivers.remove(waiter)
         default: state.watchers.remove(waiter)
         }
         state.deadlines.remove(waiter)
-        waiter.end(verdict)
-        effects.wakes.append(waiter)
     }
 
     /// Whether a receiver has nothing more to expect.

@@ -63,7 +63,7 @@ extension ChannelCore {
     }
 
     /// Moves the oldest element out if it is there; the gate is closed.
-    private func takeOut(_ state: inout ChannelState, to destination: UnsafeMutableRawPointer) -> Bool {
+    func takeOut(_ state: inout ChannelState, to destination: UnsafeMutableRawPointer) -> Bool {
         if isRingOwed(state) { return popSpill(&state, to: destination) }
         guard decide(state.debt == 0), isHeadPublished(state) else { return false }
         pop(&state, to: destination)
@@ -160,6 +160,7 @@ extension ChannelCore {
         let now = timeSource.now()
         return withState { state, effects in
             while let waiter = state.deadlines.due(at: now) {
+                guard claim(waiter, &state) else { continue }
                 if waiter.pointer.pointee.fallsBack {
                     fallBack(waiter, &state, &effects)
                     continue

@@ -9,9 +9,12 @@ extension ChannelCore {
     /// - Parameters:
     ///   - source: The element. It was moved away exactly when the outcome is done or registered.
     ///   - times: Nil for an operation that does not wait. The clock is read by the caller: a clock is code of a user.
+    ///   - isCase: It is a case of a select: it would wait where the policy lets it, but another case may be chosen.
     /// - Returns: The outcome, and the waiter if one was registered.
     @usableFromInline
-    func send(from source: UnsafeMutableRawPointer, times: WaitTimes?) -> (ChannelOutcome, WaiterRef?) {
+    func send(
+        from source: UnsafeMutableRawPointer, times: WaitTimes?, isCase: Bool = false
+    ) -> (ChannelOutcome, WaiterRef?) {
         withState { state, effects in
             let yieldDue = spendTailBudget(&state)
             let done = yieldDue ? ChannelOutcome.doneYieldDue : .done
@@ -21,7 +24,7 @@ extension ChannelCore {
             if decide(!state.isGated), sendByRing(from: source) { return (done, nil) }
             gate(&state)
             pump(&state, &effects, thorough: false)
-            let mayWait = times != nil
+            let mayWait = times != nil || isCase
             if decide(hasRoom(state, mayWait: mayWait)), mayPassSenders(state) {
                 return (take(&state, &effects, source, done), nil)
             }
@@ -30,6 +33,10 @@ extension ChannelCore {
                 return (take(&state, &effects, source, done), nil)
             }
             guard let times, overflow.waits, times.deadline > times.now else {
+                if isCase, overflow.waits {
+                    settle(&state)
+                    return (.wouldWait, nil)
+                }
                 if let times, overflow.waits, !times.fallsBack {
                     state.counters.sendsTimedOut += 1
                     settle(&state)

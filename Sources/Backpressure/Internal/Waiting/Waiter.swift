@@ -72,6 +72,10 @@ struct Waiter {
     var isReservation = false
     /// Its deadline is the policy's and not the caller's.
     var fallsBack = false
+    /// The decision that it shares with the other cases of its select; nil for a wait of its own.
+    ///
+    /// Written before the waiter is linked, and never again.
+    var selection: Unmanaged<Selection>?
 }
 
 /// A waiter, owned by the task that waits.
@@ -186,6 +190,14 @@ extension WaiterRef {
     /// Makes a waiter that was woken ready to sleep once more; its task calls it, under the lock, before it is linked
     /// again.
     func rearm() { cell.storeRelaxed(Self.empty) }
+
+    /// Makes a waiter whose wait is over fit for another one; its task calls it, and nobody else has it.
+    func renew() {
+        rearm()
+        end(.none)
+        pointer.pointee.deadline = .max
+        pointer.pointee.ordinal = 0
+    }
 
     /// Whether the wait is over; orders the verdict and the element before what follows.
     var isResumed: Bool { cell.loadAcquiring() == Self.resumed }
