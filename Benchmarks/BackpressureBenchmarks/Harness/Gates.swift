@@ -46,6 +46,7 @@ struct Gates {
         gates.addBatches()
         gates.addPingPong()
         gates.addWaitersAndMemory()
+        gates.addBuffers()
         gates.addSemaphores()
         return gates.gates + RateLimiting.gates(results)
     }

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// The fast path: the cell of an element that has room and wakes nobody, or of one that is there and lets nobody in.
+//
+// The caller has the lock, and moves the element itself, because it knows the type: what is called here is compiled once.
+// Now and then, by the count of operations, the answer is nil for no other reason than that a task which never waits
+// has to yield: the slow path says so to those that can.
+
+extension BufferCore {
+    /// A place for an element in `lane`, which counts as sent; nil when only the slow path can tell.
+    ///
+    /// - Parameters:
+    ///   - state: Under its lock; the element is moved in before it is released.
+    ///   - lane: Its lane.
+    ///   - cost: Its cost.
+    @usableFromInline
+    @inline(never)
+    func claimForSend(_ state: inout BufferState, lane: Int, cost: Int) -> UnsafeMutableRawPointer? {
+        guard decide(state.isPlain), hasRoom(state, lane, cost), !isYieldDue(state.sent),
+            let cell = link(&state, lane: lane, cost: cost)
+        else { return nil }
+        return layout.element(cell)
+    }
+
+    /// The place of the next element, which counts as received; nil when only the slow path can tell.
+    ///
+    /// - Parameter state: Under its lock; the element is moved out before it is released.
+    @usableFromInline
+    @inline(never)
+    func claimForReceive(_ state: inout BufferState) -> UnsafeMutableRawPointer? {
+        guard decide(state.isPlain), decide(state.count > 0), !isYieldDue(state.received) else { return nil }
+        let cell = takeNext(&state)
+        return layout.element(cell)
+    }
+
+    @inline(__always)
+    func isYieldDue(_ operations: UInt64) -> Bool { operations & (Self.yieldInterval - 1) == Self.yieldInterval - 1 }
+
+    // MARK: - Lanes
+
+    /// Whether an element of this cost fits into the lane and under the ceiling.
+    @inline(__always)
+    func hasRoom(_ state: borrowing BufferState, _ lane: Int, _ cost: Int) -> Bool {
+        decide(cost <= state.capacity &- state.cost) && decide(state.count < state.maxElements)
+            && laneHasRoom(state, lane, cost)
+    }
+
+    @inline(__always)
+    func laneHasRoom(_ state: borrowing BufferState, _ lane: Int, _ cost: Int) -> Bool {
+        let lane = state.lanes + lane
+        return decide(cost <= lane.pointee.bound &- lane.pointee.cost)
+    }
+
+    /// A cell at the end of `lane` for an element that fits; nil only if the store has none.
+    @inline(__always)
+    func link(_ state: inout BufferState, lane index: Int, cost: Int) -> CellPointer? {
+        guard let cell = state.store.take() else { return nil }
+        let lane = state.lanes + index
+        cell.pointee.ticket = state.sent
+        cell.pointee.cost = cost
+        cell.pointee.lane = UInt8(truncatingIfNeeded: index)
+        if lane.pointee.count == 0 {
+            state.occupied |= 1 << UInt64(index)
+            state.departures.begin(index)
+        }
+        lane.pointee.append(cell)
+        lane.pointee.counters.sent &+= 1
+        state.sent &+= 1
+        state.count &+= 1
+        state.cost &+= cost
+        if state.count > state.peakCount { state.peakCount = state.count }
+        return cell
+    }
+
+    /// Takes the cell whose turn it is out of its lane and gives it back to the store.
+    ///
+    /// The element stays in it until the lock is released. There is one.
+    @inline(__always)
+    func takeNext(_ state: inout BufferState) -> CellPointer {
+        let index = next(state)
+        guard let cell = state.lanes[index].first else { preconditionFailure("an occupied lane has no element") }
+        state.departures.serve(index)
+        unlink(cell, index, &state)
+        state.lanes[index].counters.received &+= 1
+        state.received &+= 1
+        return cell
+    }
+
+    /// The lane whose turn it is; some lane has elements.
+    @inline(__always)
+    func next(_ state: borrowing BufferState) -> Int {
+        let lanes = state.lanes
+        return state.departures.next(state.occupied) { lanes[$0].first?.pointee.ticket ?? .max }
+    }
+
+    /// Takes `cell` out of its lane and gives it back; its element is still in it.
+    @inline(__always)
+    func unlink(_ cell: CellPointer, _ index: Int, _ state: inout BufferState) {
+        let lane = state.lanes + index
+        lane.pointee.remove(cell)
+        if lane.pointee.count == 0 { state.occupied &= ~(1 << UInt64(index)) }
+        state.count &-= 1
+        state.cost &-= cell.pointee.cost
+        state.store.give(cell)
+    }
+}
