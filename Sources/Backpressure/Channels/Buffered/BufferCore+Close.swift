@@ -59,7 +59,7 @@ extension BufferCore {
     /// Nobody is left: hands what is still in to the hook.
     func discardAll() {
         var left = BufferEffects()
-        state.withLock { detachAll(&$0, &left) }
+        locked { detachAll(&$0, &left) }
         var next = left.abandoned
         while let cell = next {
             next = cell.pointee.next
@@ -81,17 +81,17 @@ extension BufferCore {
     // MARK: Readings
 
     /// The error the buffer was finished with.
-    @usableFromInline var failure: (any Error)? { state.withLock { $0.failure } }
+    @usableFromInline var failure: (any Error)? { locked { $0.failure } }
 
-    var isClosed: Bool { state.withLock { $0.closure != .open } }
+    var isClosed: Bool { locked { $0.closure != .open } }
 
-    var count: Int { state.withLock { $0.count } }
+    var count: Int { locked { $0.count } }
 
-    var cost: Int { state.withLock { $0.cost } }
+    var cost: Int { locked { $0.cost } }
 
     /// Everything that can be read, of one instant.
     func snapshot() -> BufferSnapshot {
-        state.withLock { state in
+        locked { state in
             var snapshot = BufferSnapshot(
                 capacity: state.capacity, maxElements: state.maxElements, depth: state.count, cost: state.cost,
                 peakDepth: state.peakCount, sent: state.sent, received: state.received,

@@ -16,7 +16,12 @@ extension BufferCore {
     ///   - cost: Its cost.
     @usableFromInline
     @inline(never)
-    func claimForSend(_ state: inout BufferState, lane: Int, cost: Int) -> UnsafeMutableRawPointer? {
+    func claimForSend(_ state: BufferStateRef, lane: Int, cost: Int) -> UnsafeMutableRawPointer? {
+        claimForSend(&state.pointer.pointee, lane: lane, cost: cost)
+    }
+
+    @inline(__always)
+    private func claimForSend(_ state: inout BufferState, lane: Int, cost: Int) -> UnsafeMutableRawPointer? {
         guard decide(state.isPlain), hasRoom(state, lane, cost), !isYieldDue(state.sent),
             let cell = link(&state, lane: lane, cost: cost)
         else { return nil }
@@ -28,7 +33,12 @@ extension BufferCore {
     /// - Parameter state: Under its lock; the element is moved out before it is released.
     @usableFromInline
     @inline(never)
-    func claimForReceive(_ state: inout BufferState) -> UnsafeMutableRawPointer? {
+    func claimForReceive(_ state: BufferStateRef) -> UnsafeMutableRawPointer? {
+        claimForReceive(&state.pointer.pointee)
+    }
+
+    @inline(__always)
+    private func claimForReceive(_ state: inout BufferState) -> UnsafeMutableRawPointer? {
         guard decide(state.isPlain), decide(state.count > 0), !isYieldDue(state.received) else { return nil }
         let cell = takeNext(&state)
         return layout.element(cell)

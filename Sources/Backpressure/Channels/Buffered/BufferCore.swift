@@ -78,7 +78,8 @@ struct ElementActions: Sendable {
 
 @usableFromInline
 final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
-    @usableFromInline let state: LockedState<BufferState>
+    @usableFromInline let lock: LockedState<BufferStateRef>
+    private let state: BufferStateRef
     let layout: CellLayout
     /// Of waiters.
     let payload: SlotLayout
@@ -105,12 +106,17 @@ final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         order = plan.order
         capacity = plan.capacity
         self.timeSource = timeSource
-        state = LockedState(BufferState(plan, layout: layout))
+        let pointer = UnsafeMutablePointer<BufferState>.allocate(capacity: 1)
+        pointer.initialize(to: BufferState(plan, layout: layout))
+        state = BufferStateRef(pointer: pointer)
+        lock = LockedState(state)
     }
 
     deinit {
         timer.cancel()
         discardAll()
+        state.pointer.deinitialize(count: 1)
+        state.pointer.deallocate()
     }
 
     /// Whether a send may wait for room.
@@ -140,7 +146,7 @@ final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         scratch: UnsafeMutableRawPointer? = nil, _ body: (inout BufferState, inout BufferEffects) -> Result
     ) -> Result {
         var effects = BufferEffects(scratch: scratch)
-        let result = state.withLock { state in
+        let result = locked { state in
             let result = body(&state, &effects)
             settle(&state, &effects)
             verify(holds(state), "an invariant of the buffer is broken")
@@ -148,6 +154,11 @@ final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         }
         perform(effects)
         return result
+    }
+
+    /// Runs `body` under the lock, for those who only read.
+    func locked<Result>(_ body: (inout BufferState) -> Result) -> Result {
+        lock.withLock { body(&$0.pointer.pointee) }
     }
 
     /// What every section under the lock ends with, the fast ones excepted: they change none of it.

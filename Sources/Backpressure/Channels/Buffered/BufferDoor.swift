@@ -51,8 +51,8 @@ struct BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
     @inlinable @inline(__always)
     func enter(_ slot: inout Element?, lane: Int, cost: Int, life: WaitLimit) -> Bool {
         guard case .none = life else { return false }
-        return core.state.withLock { state in
-            guard let place = core.claimForSend(&state, lane: lane, cost: cost) else { return false }
+        return core.lock.withLock { state in
+            guard let place = core.claimForSend(state, lane: lane, cost: cost) else { return false }
             guard let element = slot.take() else { preconditionFailure("no element to send") }
             PlainAccess.write(place)
             place.bindMemory(to: Element.self, capacity: 1).initialize(to: element)
@@ -63,8 +63,8 @@ struct BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
     /// Moves the next element out to `slot`, if that takes no more than that.
     @inlinable @inline(__always)
     func leave(_ slot: inout Element?) -> Bool {
-        core.state.withLock { state in
-            guard let place = core.claimForReceive(&state) else { return false }
+        core.lock.withLock { state in
+            guard let place = core.claimForReceive(state) else { return false }
             PlainAccess.read(place)
             slot = place.assumingMemoryBound(to: Element.self).move()
             return true

@@ -12,7 +12,6 @@
 //     an element) has nobody to wake and nothing to look after, and the fast path does it.
 
 /// The state under the lock.
-@usableFromInline
 struct BufferState: ~Copyable, @unchecked Sendable {
     static let receiverTag: UInt8 = 1
     static let watcherTag: UInt8 = 2
@@ -68,6 +67,14 @@ struct BufferState: ~Copyable, @unchecked Sendable {
 
     /// When the timer must ring next.
     var earliest: Int64 { min(deadlines.earliest, expiries.earliest) }
+}
+
+/// Where the state is: what the lock guards, as far as the inlined fast path is concerned.
+///
+/// Not the state itself: a caller's module can neither destroy one nor know how.
+@usableFromInline
+struct BufferStateRef: @unchecked Sendable {
+    let pointer: UnsafeMutablePointer<BufferState>
 }
 
 /// How a buffer is made.
