@@ -216,7 +216,9 @@ struct BufferOracle {
                 continue
             }
             guard fits(sender.item) else { return }
-            for other in Set(senders.map(\.item.lane)) { sendersPassed[other] = other == lane ? 0 : sendersPassed[other] + 1 }
+            for other in Set(senders.map(\.item.lane)) {
+                sendersPassed[other] = other == lane ? 0 : sendersPassed[other] + 1
+            }
             senders.remove(at: index)
             enter(sender.item)
             answers[sender.ticket] = .sent

@@ -37,7 +37,8 @@ struct BufferConfiguration: Sendable, CustomTestStringConvertible {
         return BufferConfiguration(name: "classes, \(name)", plan: plan, costs: 1...3)
     }
 
-    private static let lanes = (fallbacks.map { ("lowest pays, \($0)", BufferPolicy(evictsLower: true, action: $1)) }
+    private static let lanes =
+        (fallbacks.map { ("lowest pays, \($0)", BufferPolicy(evictsLower: true, action: $1)) }
         + fallbacks.map { ("\($0)", BufferPolicy(action: $1)) }).map { name, policy in
             let plan = BufferPlan(
                 capacity: 5, maxElements: 5,
@@ -82,7 +83,9 @@ final class BufferWalk {
     }
 
     func step(_ random: inout SplitMix64) async throws {
-        let patience: [Patience] = [.none, .none, .forever, .timeout(.seconds(5)), .timeout(.zero), .timeout(.seconds(9))]
+        let patience: [Patience] = [
+            .none, .none, .forever, .timeout(.seconds(5)), .timeout(.zero), .timeout(.seconds(9)),
+        ]
         let ttls: [Duration?] = [nil, nil, nil, .seconds(3), .seconds(7), .zero]
         switch Int.random(in: 0..<100, using: &random) {
         case 0..<48:

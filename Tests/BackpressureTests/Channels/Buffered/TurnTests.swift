@@ -44,9 +44,11 @@ struct TurnTests {
         return worst
     }
 
-    @Test("each lane that always has elements gets its share, to one receive for each lane", arguments: [
-        [1, 1], [3, 1], [8, 4, 1], [5, 5, 2, 1], [100, 1],
-    ])
+    @Test(
+        "each lane that always has elements gets its share, to one receive for each lane",
+        arguments: [
+            [1, 1], [3, 1], [8, 4, 1], [5, 5, 2, 1], [100, 1],
+        ])
     func sharesAreKept(weights: [Int]) {
         var turns = BufferTurns(order: .weighted, aging: .max, weights: weights)
         let mask: UInt64 = (1 << UInt64(weights.count)) - 1
