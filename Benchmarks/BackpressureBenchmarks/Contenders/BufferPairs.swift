@@ -30,7 +30,9 @@ private func bufferedPairs(_ operations: Int) throws -> Sample {
     return sample
 }
 
-/// Into lanes in turn. When `isCrowded`, each lane has an element more all the time, so every receive has to choose.
+/// Into lanes in turn.
+///
+/// When `isCrowded`, each lane has an element more all the time, so every receive has to choose.
 @inline(never)
 private func priorityPairs(_ operations: Int, isCrowded: Bool) throws -> Sample {
     let lanes = (0..<3).map { _ in PriorityLane(capacity: pairCapacity) }

@@ -14,6 +14,7 @@ extension BufferCore {
     ///   - state: Under its lock; the element is moved in before it is released.
     ///   - lane: Its lane.
     ///   - cost: Its cost.
+    /// - Returns: The place, or nil.
     @usableFromInline
     @inline(never)
     func claimForSend(_ state: BufferStateRef, lane: Int, cost: Int) -> UnsafeMutableRawPointer? {
@@ -31,6 +32,7 @@ extension BufferCore {
     /// The place of the next element, which counts as received; nil when only the slow path can tell.
     ///
     /// - Parameter state: Under its lock; the element is moved out before it is released.
+    /// - Returns: The place, or nil.
     @usableFromInline
     @inline(never)
     func claimForReceive(_ state: BufferStateRef) -> UnsafeMutableRawPointer? {

@@ -104,7 +104,7 @@ struct BufferPolicy: Hashable, Sendable {
 
     /// Elements of less important lanes make room first.
     var evictsLower = false
-    /// And if that does not help:
+    /// What happens if that does not help.
     var action: Action
     /// How long `suspend` waits before it drops.
     var patience: Duration?

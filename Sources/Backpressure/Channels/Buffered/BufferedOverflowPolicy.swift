@@ -84,7 +84,8 @@ public struct BufferedOverflowPolicy<Element: ~Copyable>: Sendable {
         classOf: @escaping @Sendable (borrowing Element) -> Int
     ) -> BufferedOverflowPolicy {
         precondition((1...64).contains(classes), "there are 1 to 64 classes, not \(classes)")
-        var overflow = BufferedOverflowPolicy(BufferPolicy(evictsLower: true, action: fallback.action), classOf: classOf)
+        var overflow = BufferedOverflowPolicy(
+            BufferPolicy(evictsLower: true, action: fallback.action), classOf: classOf)
         overflow.classes = classes
         return overflow
     }
