@@ -108,18 +108,16 @@ struct CellStore: ~Copyable {
 
     deinit { memory.deallocate() }
 
-    /// A cell that is in no list; nil when all are in use.
+    /// A cell that was in use before and is in no list; nil when there is none.
     @inline(__always)
-    mutating func take() -> CellPointer? {
-        if let cell = free {
-            free = cell.pointee.next
-            return cell
-        }
-        return takeFresh()
+    mutating func takeUsed() -> CellPointer? {
+        guard let cell = free else { return nil }
+        free = cell.pointee.next
+        return cell
     }
 
-    @inline(never)
-    private mutating func takeFresh() -> CellPointer? {
+    /// A cell that was never in use; nil when there is none.
+    mutating func takeFresh() -> CellPointer? {
         guard fresh < limit else { return nil }
         let cell = (memory.start + fresh * stride).initializeMemory(
             as: CellHead.self, to: CellHead(number: Int32(truncatingIfNeeded: fresh)))

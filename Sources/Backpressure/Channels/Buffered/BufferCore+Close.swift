@@ -46,13 +46,14 @@ extension BufferCore {
     private func detachAll(_ state: inout BufferState, _ effects: inout BufferEffects) {
         for lane in (0..<state.laneCount).reversed() {
             state.lanes[lane].counters.abandoned += UInt64(state.lanes[lane].count)
+            state.dropped &+= UInt64(state.lanes[lane].count)
             guard let last = state.lanes[lane].last else { continue }
+            let first = state.lanes[lane].detachAll()
             last.pointee.next = effects.abandoned
-            effects.abandoned = state.lanes[lane].detachAll()
+            effects.abandoned = first
         }
         state.occupied = 0
-        state.count = 0
-        state.cost = 0
+        state.weight = 0
         state.expiries = DueHeap()
     }
 
@@ -94,7 +95,7 @@ extension BufferCore {
         locked { state in
             var snapshot = BufferSnapshot(
                 capacity: state.capacity, maxElements: state.maxElements, depth: state.count, cost: state.cost,
-                peakDepth: state.peakCount, sent: state.sent, received: state.received,
+                peakDepth: state.peakCount, received: state.received,
                 refused: state.counters.refused, exceeded: state.counters.exceeded,
                 sendsExpired: state.counters.sendsExpired, sendsTimedOut: state.counters.sendsTimedOut,
                 sendsCancelled: state.counters.sendsCancelled, receivesTimedOut: state.counters.receivesTimedOut,
@@ -104,10 +105,12 @@ extension BufferCore {
             for index in 0..<state.laneCount {
                 let lane = state.lanes + index
                 let counters = lane.pointee.counters
+                let dropped = counters.evicted + counters.expired + counters.abandoned
                 snapshot.add(
                     BufferSnapshot.Lane(
                         capacity: lane.pointee.bound, depth: lane.pointee.count, cost: lane.pointee.cost,
-                        sent: counters.sent, received: counters.received, droppedNewest: counters.droppedNewest,
+                        sent: lane.pointee.entered + counters.conflated, received: lane.pointee.left - dropped,
+                        droppedNewest: counters.droppedNewest,
                         evicted: counters.evicted, expired: counters.expired, conflated: counters.conflated,
                         abandoned: counters.abandoned, waitingSenders: lane.pointee.senders.count,
                         longestPassedOver: state.departures.longest(index)))

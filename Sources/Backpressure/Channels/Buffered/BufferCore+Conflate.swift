@@ -127,10 +127,9 @@ extension BufferCore {
             actions.move(copied, layout.element(newest))
             actions.move(layout.element(newest), merged)
             lane.pointee.recost(newest, to: cost)
-            state.cost += change
-            newest.pointee.ticket = state.sent
-            state.sent &+= 1
-            lane.pointee.counters.sent &+= 1
+            if state.isWeighed { state.weight += change }
+            // Of its own, and no other element's.
+            newest.pointee.ticket = ~lane.pointee.counters.conflated
             lane.pointee.counters.conflated += 1
             setExpiry(of: newest, expiry, &state)
             return .done

@@ -23,9 +23,11 @@ extension BufferCore {
 
     @inline(__always)
     private func claimForSend(_ state: inout BufferState, lane: Int, cost: Int) -> UnsafeMutableRawPointer? {
-        guard decide(state.isPlain), hasRoom(state, lane, cost), !isYieldDue(state.sent),
-            let cell = link(&state, lane: lane, cost: cost)
+        // A cell that was never used is the slow path's: without a call in it, this is a leaf.
+        guard decide(state.isPlain), hasRoom(state, lane, cost), !isYieldDue(state.entered),
+            let cell = state.store.takeUsed()
         else { return nil }
+        link(cell, &state, lane: lane, cost: cost)
         return layout.element(cell)
     }
 
@@ -42,8 +44,15 @@ extension BufferCore {
     @inline(__always)
     private func claimForReceive(_ state: inout BufferState) -> UnsafeMutableRawPointer? {
         guard decide(state.isPlain), decide(state.count > 0), !isYieldDue(state.received) else { return nil }
-        let cell = takeNext(&state)
+        let mask = state.occupied
+        guard mask & (mask &- 1) == 0 else { return claimOfSeveral(&state) }
+        let cell = takeFirst(of: mask.trailingZeroBitCount, &state)
         return layout.element(cell)
+    }
+
+    @inline(never)
+    private func claimOfSeveral(_ state: inout BufferState) -> UnsafeMutableRawPointer? {
+        layout.element(takeNext(&state))
     }
 
     @inline(__always)
@@ -64,38 +73,44 @@ extension BufferCore {
         return decide(cost <= lane.pointee.bound &- lane.pointee.cost)
     }
 
-    /// A cell at the end of `lane` for an element that fits; nil only if the store has none.
+    /// A cell at the end of `lane` for an element that fits.
+    func link(_ state: inout BufferState, lane: Int, cost: Int) -> CellPointer {
+        guard let cell = state.store.takeUsed() ?? state.store.takeFresh() else {
+            preconditionFailure("no cell for an element")
+        }
+        link(cell, &state, lane: lane, cost: cost)
+        return cell
+    }
+
     @inline(__always)
-    func link(_ state: inout BufferState, lane index: Int, cost: Int) -> CellPointer? {
-        guard let cell = state.store.take() else { return nil }
+    private func link(_ cell: CellPointer, _ state: inout BufferState, lane index: Int, cost: Int) {
         let lane = state.lanes + index
-        cell.pointee.ticket = state.sent
-        cell.pointee.cost = cost
-        cell.pointee.lane = UInt8(truncatingIfNeeded: index)
+        cell.pointee.ticket = state.entered
+        if state.isWeighed {
+            cell.pointee.cost = cost
+            state.weight &+= cost
+        }
+        if state.laneCount > 1 { cell.pointee.lane = UInt8(truncatingIfNeeded: index) }
         if lane.pointee.count == 0 {
-            state.occupied |= 1 << UInt64(index)
+            state.occupied |= 1 &<< UInt64(truncatingIfNeeded: index)
             state.departures.begin(index)
         }
         lane.pointee.append(cell)
-        lane.pointee.counters.sent &+= 1
-        state.sent &+= 1
-        state.count &+= 1
-        state.cost &+= cost
+        state.entered &+= 1
         if state.count > state.peakCount { state.peakCount = state.count }
-        return cell
     }
 
     /// Takes the cell whose turn it is out of its lane and gives it back to the store.
     ///
     /// The element stays in it until the lock is released. There is one.
+    func takeNext(_ state: inout BufferState) -> CellPointer { takeFirst(of: next(state), &state) }
+
     @inline(__always)
-    func takeNext(_ state: inout BufferState) -> CellPointer {
-        let index = next(state)
-        guard let cell = state.lanes[index].first else { preconditionFailure("an occupied lane has no element") }
+    private func takeFirst(of index: Int, _ state: inout BufferState) -> CellPointer {
+        let lane = state.lanes + index
+        guard let cell = lane.pointee.removeFirst() else { preconditionFailure("an occupied lane has no element") }
         state.departures.serve(index)
-        unlink(cell, index, &state)
-        state.lanes[index].counters.received &+= 1
-        state.received &+= 1
+        giveBack(cell, index, &state)
         return cell
     }
 
@@ -106,14 +121,17 @@ extension BufferCore {
         return state.departures.next(state.occupied) { lanes[$0].first?.pointee.ticket ?? .max }
     }
 
-    /// Takes `cell` out of its lane and gives it back; its element is still in it.
-    @inline(__always)
+    /// Takes `cell` out of its lane for another end than to be received, and gives it back; its element is still in it.
     func unlink(_ cell: CellPointer, _ index: Int, _ state: inout BufferState) {
-        let lane = state.lanes + index
-        lane.pointee.remove(cell)
-        if lane.pointee.count == 0 { state.occupied &= ~(1 << UInt64(index)) }
-        state.count &-= 1
-        state.cost &-= cell.pointee.cost
+        state.lanes[index].remove(cell)
+        state.dropped &+= 1
+        giveBack(cell, index, &state)
+    }
+
+    @inline(__always)
+    private func giveBack(_ cell: CellPointer, _ index: Int, _ state: inout BufferState) {
+        if state.lanes[index].count == 0 { state.occupied &= ~(1 &<< UInt64(truncatingIfNeeded: index)) }
+        if state.isWeighed { state.weight &-= cell.pointee.cost }
         state.store.give(cell)
     }
 }

@@ -56,7 +56,7 @@ extension BufferCore {
 
     /// Moves the element at `source`, which fits, to the end of its lane.
     func enter(_ state: inout BufferState, from source: UnsafeMutableRawPointer, lane: Int, cost: Int, expiry: Int64) {
-        guard let cell = link(&state, lane: lane, cost: cost) else { preconditionFailure("no cell for an element") }
+        let cell = link(&state, lane: lane, cost: cost)
         PlainAccess.read(source)
         PlainAccess.write(layout.element(cell))
         actions.move(layout.element(cell), source)

@@ -68,7 +68,7 @@ extension BufferCore {
                 state.counters.sendsExpired += 1
                 return (.expired, nil)
             }
-            let done = isYieldDue(state.sent) ? BufferOutcome.doneYieldDue : .done
+            let done = isYieldDue(state.entered) ? BufferOutcome.doneYieldDue : .done
             if mayPass(state, offer.lane) {
                 if hasRoom(state, offer.lane, offer.cost) || evictLower(&state, &effects, offer) {
                     takeOver(&state, &effects, source, offer)

@@ -163,6 +163,7 @@ final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
 
     /// What every section under the lock ends with, the fast ones excepted: they change none of it.
     private func settle(_ state: inout BufferState, _ effects: inout BufferEffects) {
+        state.departures.rebase()
         if let request = state.alarm.request(state.earliest) { effects.timer = request }
         state.isPlain =
             state.closure == .open && decide(state.receivers.isEmpty) && decide(state.waiting == 0)

@@ -45,7 +45,7 @@ public struct BufferSnapshot: Hashable, Sendable {
     /// The greatest depth so far, exactly.
     public let peakDepth: Int
     /// Elements the channel took over, whatever became of them later.
-    public let sent: UInt64
+    public private(set) var sent: UInt64 = 0
     /// Elements that receivers got.
     public let received: UInt64
     /// Sends given back because the channel was full.
@@ -90,7 +90,7 @@ public struct BufferSnapshot: Hashable, Sendable {
     public var costRatio: Double { Double(cost) / Double(capacity) }
 
     init(
-        capacity: Int, maxElements: Int, depth: Int, cost: Int, peakDepth: Int, sent: UInt64, received: UInt64,
+        capacity: Int, maxElements: Int, depth: Int, cost: Int, peakDepth: Int, received: UInt64,
         refused: UInt64, exceeded: UInt64, sendsExpired: UInt64, sendsTimedOut: UInt64, sendsCancelled: UInt64,
         receivesTimedOut: UInt64, receivesCancelled: UInt64, waitingReceivers: Int, sendsParked: UInt64,
         receivesParked: UInt64, isClosed: Bool
@@ -100,7 +100,6 @@ public struct BufferSnapshot: Hashable, Sendable {
         self.depth = depth
         self.cost = cost
         self.peakDepth = peakDepth
-        self.sent = sent
         self.received = received
         self.refused = refused
         self.exceeded = exceeded
@@ -117,6 +116,7 @@ public struct BufferSnapshot: Hashable, Sendable {
 
     mutating func add(_ lane: Lane) {
         lanes.append(lane)
+        sent += lane.sent
         droppedNewest += lane.droppedNewest
         evicted += lane.evicted
         expired += lane.expired

@@ -18,11 +18,14 @@ struct BufferState: ~Copyable, @unchecked Sendable {
 
     var isPlain = true
     var occupied: UInt64 = 0
-    var count = 0
-    var cost = 0
-    var sent: UInt64 = 0
-    var received: UInt64 = 0
+    /// Elements that ever came in; the next one's ticket.
+    var entered: UInt64 = 0
+    /// Elements that went out in another way than to a receiver.
+    var dropped: UInt64 = 0
+    /// The sum of the costs, while elements may cost something else than 1.
+    var weight = 0
     var peakCount = 0
+    let isWeighed: Bool
     let capacity: Int
     let maxElements: Int
     let laneCount: Int
@@ -50,12 +53,13 @@ struct BufferState: ~Copyable, @unchecked Sendable {
     var counters = BufferCounters()
 
     init(_ plan: BufferPlan, layout: CellLayout) {
+        isWeighed = plan.isWeighed
         capacity = plan.capacity
         maxElements = plan.maxElements
         laneCount = plan.lanes.count
         lanes = .allocate(capacity: plan.lanes.count)
         for (index, lane) in plan.lanes.enumerated() {
-            (lanes + index).initialize(to: BufferLane(index: index, bound: lane.bound))
+            (lanes + index).initialize(to: BufferLane(index: index, bound: lane.bound, isWeighed: plan.isWeighed))
         }
         store = CellStore(limit: plan.maxElements, layout: layout)
         let weights = plan.lanes.map(\.weight)
@@ -64,6 +68,17 @@ struct BufferState: ~Copyable, @unchecked Sendable {
     }
 
     deinit { lanes.deallocate() }
+
+    /// Elements that receivers got.
+    @inline(__always)
+    var received: UInt64 { departures.served }
+
+    @inline(__always)
+    var count: Int { Int(truncatingIfNeeded: entered &- departures.served &- dropped) }
+
+    /// The sum of the costs.
+    @inline(__always)
+    var cost: Int { isWeighed ? weight : count }
 
     /// When the timer must ring next.
     var earliest: Int64 { min(deadlines.earliest, expiries.earliest) }
@@ -86,6 +101,8 @@ struct BufferPlan: Sendable {
 
     var capacity: Int
     var maxElements: Int
+    /// Whether elements may cost something else than 1.
+    var isWeighed = true
     var lanes: [Lane]
     var order = TurnOrder.arrival
     var aging = Int.max

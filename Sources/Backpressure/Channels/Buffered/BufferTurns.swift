@@ -51,7 +51,7 @@ struct BufferTurns: ~Copyable {
     private let aging: UInt64
     private let lanes: UnsafeMutablePointer<LaneTurns>
     private let count: Int
-    private var served: UInt64 = 0
+    private(set) var served: UInt64 = 0
     private var lastPass: UInt64 = 0
 
     init(order: TurnOrder, aging: Int, weights: [Int]) {
@@ -75,6 +75,7 @@ struct BufferTurns: ~Copyable {
     /// `lane` had nothing to serve, and has.
     @inline(__always)
     mutating func begin(_ lane: Int) {
+        guard count > 1 else { return }
         lanes[lane].since = served
         if order == .weighted { lanes[lane].pass = max(lanes[lane].pass, lastPass) }
     }
@@ -83,13 +84,13 @@ struct BufferTurns: ~Copyable {
     @inline(__always)
     mutating func serve(_ lane: Int) {
         let passed = served &- lanes[lane].since
-        if passed > lanes[lane].longest { lanes[lane].longest = passed }
         served &+= 1
+        guard count > 1 else { return }
+        if passed > lanes[lane].longest { lanes[lane].longest = passed }
         lanes[lane].since = served
         guard order == .weighted else { return }
         lastPass = lanes[lane].pass
         lanes[lane].pass = lastPass &+ lanes[lane].step
-        if lastPass > Self.highest { rebase() }
     }
 
     /// The next lane of those in `mask`, which is not 0.
@@ -100,6 +101,7 @@ struct BufferTurns: ~Copyable {
         return nextOfSeveral(mask, ticket: ticket)
     }
 
+    @inline(never)
     private func nextOfSeveral(_ mask: UInt64, ticket: (Int) -> UInt64) -> Int {
         let first = mask.trailingZeroBitCount
         switch order {
@@ -142,8 +144,11 @@ struct BufferTurns: ~Copyable {
         return found
     }
 
-    /// Moves all passes down; arrears are forgiven, once in some 10^9 services.
-    private mutating func rebase() {
+    /// Moves all passes down if they have become high; arrears are forgiven, once in some 10^9 services.
+    ///
+    /// To be called at least once in some thousands of services.
+    mutating func rebase() {
+        guard lastPass > Self.highest else { return }
         for lane in 0..<count { lanes[lane].pass = lanes[lane].pass > lastPass ? lanes[lane].pass &- lastPass : 0 }
         lastPass = 0
     }

@@ -70,7 +70,7 @@ public final class BufferedChannel<Element: ~Copyable, Failure: Error>: Sendable
         classes = overflow.classes
         classOf = overflow.classOf
         let plan = BufferPlan(
-            capacity: capacity, maxElements: maxElements ?? capacity,
+            capacity: capacity, maxElements: maxElements ?? capacity, isWeighed: cost != nil,
             lanes: Array(repeating: BufferPlan.Lane(bound: capacity), count: overflow.classes),
             policy: overflow.policy)
         door = BufferDoor(

@@ -63,7 +63,7 @@ public final class PriorityChannel<Element: ~Copyable, Failure: Error>: Sendable
     ) {
         laneCount = lanes.count
         let plan = BufferPlan(
-            capacity: capacity, maxElements: capacity,
+            capacity: capacity, maxElements: capacity, isWeighed: false,
             lanes: lanes.map { BufferPlan.Lane(bound: $0.capacity, weight: $0.weight) },
             order: order.order, aging: order.aging, policy: overflow.policy)
         door = BufferDoor(plan, ttl: ttl, costOf: nil, merger: nil, clock: clock, onUndelivered: onUndelivered)
