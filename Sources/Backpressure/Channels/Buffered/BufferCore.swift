@@ -97,7 +97,8 @@ final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         precondition(plan.capacity >= 1, "a buffer has a capacity of at least 1, not \(plan.capacity)")
         precondition(plan.maxElements >= 1, "a buffer holds at least 1 element, not \(plan.maxElements)")
         precondition(
-            plan.maxElements <= Int(Int32.max), "a buffer of \(plan.maxElements) elements exceeds \(Int32.max)")
+            plan.maxElements <= Int(Int32.max),
+            "a buffer of \(plan.maxElements) elements exceeds \(Int32.max): say how many it holds at most")
         precondition((1...64).contains(plan.lanes.count), "\(plan.lanes.count) lanes or classes, not 1 to 64")
         self.layout = layout
         payload = layout.payload
