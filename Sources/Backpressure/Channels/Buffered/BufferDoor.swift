@@ -5,9 +5,12 @@
 //
 // `BufferedChannel` and `PriorityChannel` are this, each with its own words. What is inlined into a user's module is the
 // lock, the move of the element and one call; the rest is one call away.
+//
+// A class: the fields of a structure this large would be copied to the stack by every operation, and a field read back
+// across two of the copy's stores costs as much as the lock.
 
 @usableFromInline
-struct BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
+final class BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
     @usableFromInline let core: BufferCore
     @usableFromInline let merger: ElementMerger?
     /// What a merged element costs; elements that are not merged are weighed by the channel.

@@ -133,8 +133,8 @@
                 threads: [[.trySend(1, lane: 1), .trySend(2, lane: 1)], [.trySend(4), .trySend(8)], [.receive]]),
             BufferModel(
                 name: "lowest pays, or waits: bulk | critical x2 | receive x2", lanes: [1, 1], order: .strict,
-                policy: lowestWaits, filled: [(16, 1)],
-                threads: [[.trySend(1, lane: 1)], [.send(4), .send(8)], [.receive]]),
+                policy: lowestWaits,
+                threads: [[.trySend(1, lane: 1)], [.trySend(4), .send(8)], [.receive, .receive]]),
             BufferModel(
                 name: "conflate: trySend x2 | trySend | tryReceive", policy: conflates,
                 threads: [
