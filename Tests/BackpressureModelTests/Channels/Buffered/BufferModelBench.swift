@@ -71,6 +71,12 @@
             }
             // The timer of a model is a thread of the model, not a task.
             door.core.locked { $0.alarm = Alarm(armedFor: .min) }
+            // A cell that was never used is the slow path's: with used ones the fast path is explored, too.
+            door.core.locked { state in
+                var cells: [CellPointer] = []
+                while let cell = state.store.takeFresh() { cells.append(cell) }
+                for cell in cells { state.store.give(cell) }
+            }
             for (element, lane) in filled { _ = door.trySend(element, lane: lane, cost: 1, life: .none) }
         }
 
