@@ -47,6 +47,7 @@ struct Gates {
         gates.addRendezvous()
         gates.addPingPong()
         gates.addWaitersAndMemory()
+        gates.addBuffers()
         gates.addSemaphores()
         return gates.gates + RateLimiting.gates(results)
     }

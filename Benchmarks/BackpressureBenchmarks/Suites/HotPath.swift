@@ -8,7 +8,7 @@ enum HotPath {
 
     static func rows(quick: Bool) -> [Row] {
         selfChecks + pairs + streams + Batches.rows + Rendezvous.rows + pingPongs + waiters(quick: quick)
-            + memory(quick: quick) + Semaphores.rows + RateLimiting.rows(quick: quick) + DemandRows.rows
+            + memory(quick: quick) + Buffers.rows + Semaphores.rows + RateLimiting.rows(quick: quick) + DemandRows.rows
     }
 
     // MARK: The harness itself
