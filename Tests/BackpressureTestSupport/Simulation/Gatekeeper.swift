@@ -15,6 +15,9 @@ public struct SimulatedCall: Hashable, Sendable {
     let request: Int
     /// 1 for the first try.
     let attempt: Int
+
+    /// Which try of its request it is; 1 for the first.
+    public var attemptNumber: Int { attempt }
 }
 
 /// How an admitted call ended.
@@ -47,9 +50,13 @@ public final class OpenDoor: Gatekeeper {
     /// A door that is open.
     public init() {}
 
+    /// Admits.
     public func admit(_ call: SimulatedCall, now: Int64) -> Bool? { true }
+    /// Nothing.
     public func settle(_ call: SimulatedCall, _ outcome: SimulatedOutcome, now: Int64) {}
+    /// Nobody.
     public func ended(now: Int64) -> [(call: SimulatedCall, isAdmitted: Bool)] { [] }
+    /// Never.
     public var deadline: Int64 { .max }
 }
 
@@ -67,7 +74,9 @@ public final class NoRetry: SimulatedRetry {
     /// A caller that gives up.
     public init() {}
 
+    /// Nothing.
     public func requested(now: Int64) {}
+    /// Gives up.
     public func delay(after call: SimulatedCall, now: Int64) -> Int64? { nil }
 }
 
@@ -82,6 +91,8 @@ public final class NaiveRetry: SimulatedRetry {
         self.pause = pause
     }
 
+    /// Nothing.
     public func requested(now: Int64) {}
+    /// The pause, until all tries are used up.
     public func delay(after call: SimulatedCall, now: Int64) -> Int64? { call.attempt < tries ? pause : nil }
 }

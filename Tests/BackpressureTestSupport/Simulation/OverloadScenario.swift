@@ -16,6 +16,7 @@ public struct OverloadScenario: Sendable, CustomStringConvertible {
     private let load: @Sendable (Double) -> SimulatedLoad
     private let conditions: SimulatedConditions
 
+    /// The name.
     public var description: String { name }
 
     /// The first second of calm before the trouble that is measured: what starts cold has found its limit by then.

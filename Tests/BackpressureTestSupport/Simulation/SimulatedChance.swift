@@ -33,7 +33,7 @@ public struct SimulatedChance: Sendable {
         return Int64(max(1, min(-log(1 - uniform()) / rate * 1e9, 1e18)))
     }
 
-    /// A number of the normal distribution (G. E. P. Box, M. E. Muller, 1958).
+    /// A number of the normal distribution, by the method of Box and Muller, 1958.
     public mutating func normal() -> Double {
         if let spare {
             self.spare = nil

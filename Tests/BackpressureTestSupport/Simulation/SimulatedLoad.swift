@@ -38,8 +38,10 @@ public struct SimulatedLoad: Sendable {
         SimulatedLoad(most: rate * max(1, factor)) { $0 % period < length ? rate * factor : rate }
     }
 
-    /// When the next request arrives: candidates at the greatest rate, of which the present rate's share is kept
-    /// (P. A. W. Lewis, G. S. Shedler, "Simulation of nonhomogeneous Poisson processes by thinning", 1979).
+    /// When the next request arrives.
+    ///
+    /// Candidates come at the greatest rate, and the present rate's share of them is kept: thinning (P. A. W. Lewis and
+    /// G. S. Shedler, "Simulation of nonhomogeneous Poisson processes by thinning", 1979).
     func next(after time: Int64, _ chance: inout SimulatedChance) -> Int64 {
         var time = time
         while true {
@@ -57,14 +59,17 @@ public struct SimulatedConditions: Sendable {
         let end: Int64
         let pace: Double
         let failures: Double
+        let servers: Int?
 
-        /// From `start` to `end` work is done at `pace`, 1 being normal and 0 a stall, and so many answers are failures.
-        public init(from start: Int64, to end: Int64, pace: Double = 1, failures: Double = 0) {
+        /// From `start` to `end` work is done at `pace`, 1 being normal and 0 a stall, so many answers are failures, and
+        /// there are so many servers, or as many as ever.
+        public init(from start: Int64, to end: Int64, pace: Double = 1, failures: Double = 0, servers: Int? = nil) {
             precondition(start < end && pace >= 0, "a phase has a length and a pace")
             self.start = start
             self.end = end
             self.pace = pace
             self.failures = failures
+            self.servers = servers
         }
     }
 
@@ -105,6 +110,9 @@ public struct SimulatedConditions: Sendable {
         }
         return time + Int64(left)
     }
+
+    /// How many servers there are at `time`; nil for as many as ever.
+    func servers(at time: Int64) -> Int? { phases.first { $0.start <= time && time < $0.end }?.servers }
 
     /// How likely an answer at `time` is a failure.
     func failures(at time: Int64) -> Double {

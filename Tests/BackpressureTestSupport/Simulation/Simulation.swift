@@ -145,7 +145,7 @@ private struct SimulatedWorld {
     }
 
     private mutating func serve(_ call: SimulatedCall, _ now: Int64) {
-        guard busy < plan.servers else {
+        guard busy < plan.conditions.servers(at: now) ?? plan.servers else {
             queue.append(call)
             report.queued(queue.count - head)
             return
@@ -166,7 +166,7 @@ private struct SimulatedWorld {
             report.answered(isCritical: call.isCritical, sentAt: call.sentAt, now)
         }
         busy -= 1
-        if head < queue.count {
+        while head < queue.count, busy < plan.conditions.servers(at: now) ?? plan.servers {
             let next = queue[head]
             head += 1
             if head > 4096, head * 2 > queue.count {
