@@ -47,7 +47,7 @@ struct Gates {
         gates.addPingPong()
         gates.addWaitersAndMemory()
         gates.addSemaphores()
-        return gates.gates + RateLimiting.gates(results)
+        return gates.gates + RateLimiting.gates(results) + OverloadRows.gates(results)
     }
 
     private init(results: [RowResult]) { self.results = results }

@@ -8,7 +8,7 @@ enum HotPath {
 
     static func rows(quick: Bool) -> [Row] {
         selfChecks + pairs + streams + Batches.rows + pingPongs + waiters(quick: quick) + memory(quick: quick)
-            + Semaphores.rows + RateLimiting.rows(quick: quick) + DemandRows.rows
+            + Semaphores.rows + RateLimiting.rows(quick: quick) + DemandRows.rows + OverloadRows.rows
     }
 
     // MARK: The harness itself

@@ -181,7 +181,7 @@ final class AdmissionCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
             case .dropped: state.counters.dropped += 1
             }
             serve(now, &state, &effects)
-            guard outcome != .ignored, !state.isLearning else { return }
+            guard outcome != .ignored, decide(!state.isLearning) else { return }
             effects.sample = state.window.add(
                 began: began, now: now, inFlight: inFlight, didDrop: outcome == .dropped, limit: state.books.limit)
             if effects.sample != nil {

@@ -38,7 +38,7 @@ struct PriorityCalibration: Sendable {
     /// Fits the threshold to a load, and lets what was seen so far count for half from now on.
     mutating func calibrate(load: Double, slack: Double) {
         defer { age() }
-        guard load.isFinite || load == .infinity, load > slack, total > 0 else {
+        guard !load.isNaN, load > slack, total > 0 else {
             threshold = counts.count
             return
         }
