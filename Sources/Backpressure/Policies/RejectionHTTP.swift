@@ -68,7 +68,9 @@ enum HTTPRetryAfter {
         "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
     ]
 
-    /// The delay; nil when the text is neither a number nor a date. A date that has passed is no delay.
+    /// The delay; nil when the text is neither a number nor a date.
+    ///
+    /// A date that has passed is no delay.
     static func parse(_ text: String, now: Int) -> Duration? {
         let text = text.split(whereSeparator: { $0 == " " || $0 == "\t" }).joined(separator: " ").lowercased()
         guard !text.isEmpty, text.utf8.count <= 64 else { return nil }

@@ -139,7 +139,9 @@ extension ConcurrencyLimiter {
         }
     }
 
-    /// Pitfall: critical traffic starved by bulk. Below its share a class is next, whoever waits longer.
+    /// Pitfall: critical traffic starved by bulk.
+    ///
+    /// Below its share a class is next, whoever waits longer.
     @Test func aClassBelowItsShareIsServedFirst() {
         let bench = ConcurrencyLimiterBench(FixedLimit(4), classes: [.init("critical", share: 0.5)])
         let bulk = (0..<8).map { _ in bench.call() }
@@ -186,6 +188,32 @@ extension ConcurrencyLimiter {
         let snapshot = bench.snapshot
         #expect(snapshot.inFlight == 0 && snapshot.waiting == 0 && snapshot.timedOut == 2 && snapshot.cancelled == 1)
         #expect(!bench.limiter.isFree)
+    }
+
+    /// Work whose caller is late is dropped before it starts, and does not wait beyond the deadline.
+    @Test func theDeadlineOfTheCallIsObeyed() async throws {
+        let clock = ManualClock()
+        let limiter = ConcurrencyLimiter(FixedLimit(1), waiterLimit: 9, clock: clock)
+        let holder = limiter.bypass()
+        let task = try await limiter.run {
+            let task = Task {
+                await #expect(throws: AcquireError.self) {
+                    try await CallDeadline.with(.seconds(1), clock: clock) { try await limiter.run {} }
+                }
+            }
+            await clock.sleepers(atLeast: 1)
+            clock.advance(by: .seconds(1))
+            await task.value
+            return task
+        }
+        await task.value
+        #expect(limiter.snapshot().timedOut == 1)
+        try await CallDeadline.with(.seconds(1), clock: clock) {
+            clock.advance(by: .seconds(1))
+            let error = await #expect(throws: AcquireError.self) { try await limiter.run {} }
+            #expect(error?.reason == .expired)
+        }
+        holder.ignore()
     }
 
     @Test func theAlgorithmIsSwappedLive() {

@@ -163,7 +163,7 @@ struct BreakerMachine: Sendable {
         }
     }
 
-    /// - Parameter asked: What the last failure said about when to come again.
+    /// Opens, for at least as long as the last failure `asked` for.
     mutating func open(_ now: Int64, asked: Duration?) {
         openings = min(openings + 1, 1 << 30)
         let delay: Duration

@@ -141,7 +141,11 @@ final class AdmissionCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     nonisolated(nonsending) func enterSlow(_ index: Int, limit: WaitLimit) async -> Result<Int64, Rejection> {
         let times = timeSource.waitTimes(limit)
         let most = maximumWait.map { timeSource.deadline(after: $0) } ?? .max
-        let deadline = min(times.deadline, maximumWait == .zero ? times.now : most)
+        var deadline = min(times.deadline, maximumWait == .zero ? times.now : most)
+        if let call = CallDeadline.current {
+            guard !call.isOver else { return .failure(.expired) }
+            deadline = min(deadline, timeSource.deadline(after: call.remaining))
+        }
         switch enter(index, now: times.now, deadline: deadline, mayWait: true) {
         case .entered: return .success(times.now)
         case .rejected(let reason): return .failure(reason)

@@ -75,14 +75,15 @@ extension ConcurrencyLimiter {
 
     /// Admits a call, which waits for its turn if need be: no longer than the limiter's `maximumWait`.
     ///
-    /// Cancelling the task ends the wait with ``Rejection/cancelled``, unless it was admitted first.
+    /// Cancelling the task ends the wait with ``Rejection/cancelled``, unless it was admitted first. It waits no longer than
+    /// until the ``CallDeadline`` of the task, and after that is not admitted at all.
     ///
     /// - Parameters:
     ///   - partition: Whose place it takes.
     ///   - timeout: The longest wait, if shorter than the limiter's; nil for the limiter's. Zero or less never waits.
     /// - Returns: The admitted call.
     /// - Throws: ``AcquireError`` with ``Rejection/overLimit``, ``Rejection/shed``, ``Rejection/timedOut``,
-    ///   ``Rejection/cancelled`` or ``Rejection/closed``.
+    ///   ``Rejection/expired``, ``Rejection/cancelled`` or ``Rejection/closed``.
     /// - Precondition: `partition` is of this limiter.
     public nonisolated(nonsending) func acquire(
         in partition: Partition = .common, timeout: Duration? = nil
