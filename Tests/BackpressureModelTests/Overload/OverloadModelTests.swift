@@ -41,11 +41,12 @@
         let core: AdmissionCore
         private let clock = ModelClock()
         private let memory = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 8)
-        private let isLearning: Bool
+        /// Whether the limit never falls during the run, so that what runs can be compared with it.
+        private let isComparable: Bool
 
-        init(limit: Int, waiterLimit: Int, isLearning: Bool) {
+        init(limit: Int, waiterLimit: Int, isLearning: Bool, isComparable: Bool) {
             memory.initializeMemory(as: UInt8.self, repeating: 0, count: 128)
-            self.isLearning = isLearning
+            self.isComparable = isComparable
             let algorithm: any ConcurrencyLimit =
                 isLearning ? PlainLimit(word: memory + 72, limit: limit) : FixedLimit(limit)
             core = AdmissionCore(
@@ -95,8 +96,8 @@
         private func hold() {
             let before = ModelRuntime.atomicFetchAdd(memory + 64, 1, .acquiringAndReleasing)
             ModelRuntime.expect(before < 2, "\(before + 1) run at once")
-            if !isLearning {
-                let limit = core.state.withLock { max($0.books.limit, $0.books.total) }
+            if isComparable {
+                let limit = core.state.withLock { $0.books.limit }
                 ModelRuntime.expect(before < UInt64(limit), "\(before + 1) run, the limit is \(limit)")
             }
             _ = ModelRuntime.atomicFetchAdd(memory + 64, ~0, .acquiringAndReleasing)
@@ -124,6 +125,7 @@
         var limit = 1
         var waiterLimit = 3
         var isLearning = false
+        var isShrinking = false
         let threads: [[AdmissionOp]]
 
         var description: String { name }
@@ -133,7 +135,9 @@
             return Model(
                 name,
                 setup: {
-                    AdmissionBench(limit: this.limit, waiterLimit: this.waiterLimit, isLearning: this.isLearning)
+                    AdmissionBench(
+                        limit: this.limit, waiterLimit: this.waiterLimit, isLearning: this.isLearning,
+                        isComparable: !this.isLearning && !this.isShrinking)
                 },
                 threads: threads.enumerated().map { me, operations in
                     { bench in for operation in operations { bench.run(operation, by: me) } }
@@ -148,7 +152,8 @@
         static let swapping = AdmissionProgram(
             name: "limit 1: use | use | replace by 2", threads: [[.use], [.use], [.replace(2)]])
         static let shrinking = AdmissionProgram(
-            name: "limit 2: use | use | replace by 1", limit: 2, threads: [[.use], [.use], [.replace(1)]])
+            name: "limit 2: use | use | replace by 1", limit: 2, isShrinking: true,
+            threads: [[.use], [.use], [.replace(1)]])
         static let cancelling = AdmissionProgram(
             name: "limit 1: use | use | cancel it", threads: [[.use], [.use], [.cancel(1)]])
         static let closing = AdmissionProgram(
@@ -169,11 +174,14 @@
         case call(BreakerOutcome)
         case clock(Int64)
         case transition(BreakerState)
+        /// A call that was let through before the breaker opened reports.
+        case late(BreakerOutcome)
     }
 
     /// A breaker that has just opened; half-open lets one call through.
     final class BreakerBench: @unchecked Sendable {
         let breaker: CircuitBreaker
+        private var early: CircuitBreaker.Permit?
         private let clock = ModelClock()
         private let running = UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8)
 
@@ -186,6 +194,7 @@
             rules.openDelay = .constant(.nanoseconds(100))
             rules.halfOpenWait = nil
             breaker = CircuitBreaker(rules: rules, clock: clock)
+            early = try? breaker.begin()
             breaker.transition(to: .open)
             clock.set(100)
         }
@@ -196,6 +205,7 @@
             switch operation {
             case .clock(let now): clock.set(now)
             case .transition(let state): breaker.transition(to: state)
+            case .late(let outcome): early.take()?.report(outcome)
             case .call(let outcome):
                 guard let permit = try? breaker.begin() else { return }
                 let before = ModelRuntime.atomicFetchAdd(running, 1, .acquiringAndReleasing)
@@ -247,7 +257,11 @@
             name: "half-open: fail, fail | half-open by hand", isBounded: false,
             threads: [[.call(.failure()), .call(.success)], [.transition(.halfOpen)]])
 
-        static let all = [probes, ignored, healing, byHand]
+        static let late = BreakerProgram(
+            name: "half-open: fail | fail | ignored, late",
+            threads: [[.call(.failure())], [.call(.failure())], [.late(.ignored)]])
+
+        static let all = [probes, ignored, healing, byHand, late]
     }
 
     // MARK: - Planted bugs
@@ -290,7 +304,7 @@
         OverloadBug(
             description: "late results count",
             mutation: Mutation(file: machine, snippet: "decide(generation == self.generation)", .forceTrue),
-            model: BreakerProgram.byHand.model),
+            model: BreakerProgram.late.model),
         OverloadBug(
             description: "results do not count",
             mutation: Mutation(file: machine, snippet: "decide(generation == self.generation)", .forceFalse),

@@ -76,12 +76,12 @@ import Testing
 
     /// In steps of 10 ms, of which the controller sees every tenth.
     ///
-    /// A spike is a time with a lag of more than 0.85 s.
+    /// A spike is a second in which the lag exceeds 0.85 s at some time.
     private static func lag(_ rules: PressureRules, seed: UInt64) -> LagCount {
         var (chance, machine) = (SimulatedChance(seed: seed), PressureMachine(rules))
         var (depth, backlog, burst, count, isHigh) = (0.0, 0.0, 0, LagCount(), false)
         for step in 0..<6_000 {
-            if burst == 0, chance.happens(0.004) { burst = 50 + Int(chance.uniform() * 150) }
+            if burst == 0, chance.happens(0.001) { burst = 50 + Int(chance.uniform() * 150) }
             let wanted = burst > 0 ? 24.0 : 6.0
             burst = max(burst - 1, 0)
             // What is held back is sent later: it does not go away.
@@ -95,9 +95,10 @@ import Testing
             if step % 10 == 0 {
                 machine.update(PressureReading(depthRatio: depth / 1_000), now: Int64(step) * 10_000_000)
             }
-            let isNow = depth > 850
-            if isNow, !isHigh { count.spikes += 1 }
-            isHigh = isNow
+            isHigh = isHigh || depth > 850
+            guard step % 100 == 99 else { continue }
+            count.spikes += isHigh ? 1 : 0
+            isHigh = false
         }
         return count
     }
