@@ -34,10 +34,8 @@ final class LimiterGate: Gatekeeper {
 
     deinit {
         _ = core.close()
-        for (_, waiter) in waiting {
-            waiter.wake()
-            _ = core.conclude(waiter)
-        }
+        // The close has woken them all.
+        for (_, waiter) in waiting { _ = core.conclude(waiter) }
     }
 
     var snapshot: (limit: Int, inFlight: Int) { core.state.withLock { ($0.books.limit, $0.books.total) } }
