@@ -48,6 +48,7 @@ import Testing
     @Test func predictionAgainstReaction() {
         var reactive = PressureRules()
         reactive.dwell = .milliseconds(200)
+        reactive.slowFactor = 0.3
         var predictive = reactive
         predictive.horizon = .milliseconds(400)
         var totals: (reactive: LagCount, predictive: LagCount) = (.init(), .init())
