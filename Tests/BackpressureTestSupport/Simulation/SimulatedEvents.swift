@@ -38,6 +38,7 @@ struct SimulatedEvents<Event> {
     }
 
     private func isBefore(_ first: Int, _ second: Int) -> Bool {
-        (items[first].time, items[first].order) < (items[second].time, items[second].order)
+        items[first].time != items[second].time
+            ? items[first].time < items[second].time : items[first].order < items[second].order
     }
 }
