@@ -114,7 +114,9 @@ final class BudgetedRetry: SimulatedRetry {
 @Suite struct OverloadScenarioTests {
     private let seeds = LaneSize("overload.scenarios.seeds", plain: 1, sanitizer: 1, deep: 200)
 
-    /// Gradient2 keeps every promise with every seed. Vegas, whose limit is closer to the knee, keeps them on average: where
+    /// Gradient2 keeps every promise with every seed.
+    ///
+    /// Vegas, whose limit is closer to the knee, keeps them on average: where
     /// work scatters so widely, it misses one in up to 15 % of the seeds of a scenario.
     @Test(arguments: [LimitKind.vegas, .gradient2], OverloadScenario.all)
     func survives(_ kind: LimitKind, _ scenario: OverloadScenario) {
