@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // swift-backpressure
 
-// The arithmetic of a partitioned bulkhead: who may have a place, and who gets the next one. No lock, no task, no clock.
+// The arithmetic of partitions: who may have a place, and who gets the next one. No lock, no task, no clock.
 //
 // ## The rule
-// Every partition has a guaranteed share. What is guaranteed to one is never used by another; what is guaranteed to nobody
-// is for everybody. With
-//     committed = sum over the partitions of max(in use, share)
-// a partition may take a place iff total in use < limit, and it is below its share or committed < limit.
+// Every partition has a share: below it, it is served before others. So much of the share as is reserved is never used by
+// another partition (in a bulkhead all of it is); what is reserved for nobody is for everybody. With
+//     committed = sum over the partitions of max(in use, reserved)
+// a partition may take a place iff total in use < limit, and it is below what is reserved for it or committed < limit.
 //
 // ## Invariants
 // I1  total in use <= committed <= limit, but for a debt after the limit or a share was changed; then committed does not grow.
-// I2  A partition below its share waits only while total in use >= limit, which without a debt cannot be.
+// I2  A partition below what is reserved for it waits only while total in use >= limit, which without a debt cannot be.
+// I3  reserved <= share, of every partition.
 //
 // ## Who is next
 // First a partition that is below its share, then, of the common places, the partitions in turn.
@@ -20,6 +21,7 @@
 struct PartitionBooks: Sendable {
     struct Partition: Sendable {
         var share: Int
+        var reserved: Int
         var inUse = 0
         var waiting = 0
     }
@@ -32,25 +34,25 @@ struct PartitionBooks: Sendable {
 
     init(limit: Int, shares: [Int]) {
         self.limit = limit
-        partitions = shares.map { Partition(share: $0) }
+        partitions = shares.map { Partition(share: $0, reserved: $0) }
         committed = shares.reduce(0, +)
     }
 
     var guaranteed: Int { partitions.reduce(0) { $0 + $1.share } }
 
     func mayEnter(_ index: Int) -> Bool {
-        total < limit && (partitions[index].inUse < partitions[index].share || committed < limit)
+        total < limit && (partitions[index].inUse < partitions[index].reserved || committed < limit)
     }
 
     mutating func enter(_ index: Int) {
-        if partitions[index].inUse >= partitions[index].share { committed += 1 }
+        if partitions[index].inUse >= partitions[index].reserved { committed += 1 }
         partitions[index].inUse += 1
         total += 1
     }
 
     mutating func leave(_ index: Int) {
         partitions[index].inUse -= 1
-        if partitions[index].inUse >= partitions[index].share { committed -= 1 }
+        if partitions[index].inUse >= partitions[index].reserved { committed -= 1 }
         total -= 1
     }
 
@@ -61,8 +63,9 @@ struct PartitionBooks: Sendable {
     /// The partition whose waiter gets a place now, if any does.
     mutating func next() -> Int? {
         guard total < limit else { return nil }
-        if let index = inTurn(where: { $0.inUse < $0.share }) { return index }
-        return committed < limit ? inTurn { _ in true } : nil
+        let hasCommon = committed < limit
+        if let index = inTurn(where: { $0.inUse < $0.share && (hasCommon || $0.inUse < $0.reserved) }) { return index }
+        return hasCommon ? inTurn { _ in true } : nil
     }
 
     /// Of the partitions in which somebody waits, the first from `turn` on that fits.
@@ -78,9 +81,11 @@ struct PartitionBooks: Sendable {
 
     mutating func resize(to limit: Int) { self.limit = limit }
 
-    mutating func setShare(_ share: Int, of index: Int) {
-        let inUse = partitions[index].inUse
-        committed += max(inUse, share) - max(inUse, partitions[index].share)
+    /// Changes a share, all of which is reserved unless it is said how much.
+    mutating func setShare(_ share: Int, reserved: Int? = nil, of index: Int) {
+        let (inUse, reserved) = (partitions[index].inUse, reserved ?? share)
+        committed += max(inUse, reserved) - max(inUse, partitions[index].reserved)
         partitions[index].share = share
+        partitions[index].reserved = reserved
     }
 }

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// How many retries a program affords, whoever makes them.
+//
+// ## Algorithm
+// Requests and retries of the last `window` are counted in a ring. A retry is allowed while, with it,
+//     1000 retries <= permille requests + 1000 minimum * seconds
+// and, if there is a bound of what runs at once, while
+//     1000 running retries <= max(permille running requests, 1000 least).
+// Both are tested and counted in one step, under one lock, in whole thousandths: a ratio is never rounded up to all.
+//
+// ## Invariants
+// I1  In every window of time that ends with a retry, retries <= ratio * requests + minimum * window.
+// I2  A clock that steps back or stands still earns nothing.
+
+/// A bound on retries as a part of all requests, shared by all who retry.
+///
+/// Retries that are bounded per request multiply the load when everything fails: three tries are three times the load, and
+/// three layers that try three times are twenty-seven times. A budget bounds them per program: with a ratio of 0.2 the
+/// load never exceeds 1.2 times the requests, so a service that is merely slow is not pushed over. Give one budget to all
+/// layers and clients that end at the same service.
+///
+/// ```swift
+/// let budget = RetryBudget(ratio: 0.1, minimumPerSecond: 1)
+/// let answer = try await retry(attempts: 3, budget: budget) {
+///     try await ask()
+/// }
+/// ```
+///
+/// - **Cost**: a lock and a reading of the clock for each request and retry.
+/// - **Source**: the budgets of Finagle; "Handling Overload" in the Google SRE book.
+public final class RetryBudget: Sendable {
+    struct Tally: RollingCount {
+        var requests = 0
+        var retries = 0
+
+        static func += (left: inout Tally, right: Tally) {
+            left.requests += right.requests
+            left.retries += right.retries
+        }
+
+        static func -= (left: inout Tally, right: Tally) {
+            left.requests -= right.requests
+            left.retries -= right.retries
+        }
+    }
+
+    struct State: Sendable {
+        var tally: RollingCounts<Tally>
+        var running = 0
+        var runningRetries = 0
+        var refused: UInt64 = 0
+    }
+
+    private let timeSource: TimeSource
+    private let permille: Int
+    /// In thousandths of a retry.
+    private let floor: Int
+    private let concurrentPermille: Int?
+    private let concurrentLeast: Int
+    private let state: LockedState<State>
+
+    /// A budget that has seen nothing yet.
+    ///
+    /// - Parameters:
+    ///   - ratio: How many retries there may be for each request, to the thousandth, rounded down.
+    ///   - minimumPerSecond: So many retries are allowed in any case, so that a client with few requests may retry at all.
+    ///   - window: Over which time requests count.
+    ///   - concurrentShare: How many of the calls that run at once may be retries; nil for no bound.
+    ///   - concurrentMinimum: So many retries may run at once in any case.
+    ///   - clock: The clock of the window; tests pass a manual one.
+    /// - Precondition: `0 <= ratio <= 1000`, `0 <= minimumPerSecond <= 10^6`, `window` from a second to an hour,
+    ///   `concurrentShare` from 0 to 1, `0 <= concurrentMinimum <= 10^6`.
+    public init(
+        ratio: Double = 0.2, minimumPerSecond: Int = 10, window: Duration = .seconds(10),
+        concurrentShare: Double? = nil, concurrentMinimum: Int = 3, clock: some Clock<Duration> = ContinuousClock()
+    ) {
+        precondition(ratio >= 0 && ratio <= 1_000, "a ratio of \(ratio) does not lie between 0 and 1000")
+        precondition((0...1_000_000).contains(minimumPerSecond), "a minimum of \(minimumPerSecond) retries per second")
+        precondition(window >= .seconds(1) && window <= .seconds(3_600), "a window of \(window)")
+        precondition(concurrentShare.map { $0 >= 0 && $0 <= 1 } ?? true, "a share that does not lie between 0 and 1")
+        precondition((0...1_000_000).contains(concurrentMinimum), "a minimum of \(concurrentMinimum) retries at once")
+        timeSource = TimeSource(clock)
+        permille = Int(ratio * 1_000)
+        let nanoseconds = window.saturatingNanoseconds
+        floor = Int(Int64(minimumPerSecond) * (nanoseconds / 1_000_000))
+        concurrentPermille = concurrentShare.map { Int($0 * 1_000) }
+        concurrentLeast = concurrentMinimum
+        state = LockedState(State(tally: RollingCounts(window: nanoseconds, buckets: 10)))
+    }
+
+    /// A request begins: its first try, not a retry.
+    ///
+    /// Each call needs an ``endRequest()``; ``retry(attempts:budget:backoff:timeout:clock:isRetryable:retryAfter:_:)`` makes both.
+    public func beginRequest() {
+        let now = timeSource.now()
+        state.withLock { state in
+            state.tally.add(Tally(requests: 1, retries: 0), at: now)
+            state.running += 1
+        }
+    }
+
+    /// A request that was begun has ended, with all of its tries.
+    public func endRequest() { state.withLock { $0.running = max($0.running - 1, 0) } }
+
+    /// Takes one retry out of the budget, if there is one.
+    ///
+    /// A retry that was allowed needs an ``endRetry()``.
+    ///
+    /// - Returns: Whether to retry.
+    public func tryBeginRetry() -> Bool {
+        let now = timeSource.now()
+        return state.withLock { state in
+            state.tally.advance(to: now)
+            let tally = state.tally.total
+            let isAllowed =
+                decide((tally.retries + 1) * 1_000 <= tally.requests * permille + floor)
+                && decide(mayRunAtOnce(state))
+            guard isAllowed else {
+                state.refused += 1
+                return false
+            }
+            state.tally.add(Tally(requests: 0, retries: 1), at: now)
+            state.runningRetries += 1
+            return true
+        }
+    }
+
+    private func mayRunAtOnce(_ state: State) -> Bool {
+        guard let concurrentPermille else { return true }
+        return (state.runningRetries + 1) * 1_000 <= max(state.running * concurrentPermille, concurrentLeast * 1_000)
+    }
+
+    /// A retry that was allowed has ended.
+    public func endRetry() { state.withLock { $0.runningRetries = max($0.runningRetries - 1, 0) } }
+
+    /// The readings of this instant.
+    ///
+    /// - Returns: Requests and retries of the window, all of one instant.
+    public func snapshot() -> RetryBudgetSnapshot {
+        let now = timeSource.now()
+        return state.withLock { state in
+            state.tally.advance(to: now)
+            return RetryBudgetSnapshot(
+                requests: state.tally.total.requests, retries: state.tally.total.retries, running: state.running,
+                runningRetries: state.runningRetries, refused: state.refused)
+        }
+    }
+}
+
+/// The readings of a retry budget at one instant.
+public struct RetryBudgetSnapshot: Hashable, Sendable {
+    /// Requests of the window.
+    public let requests: Int
+    /// Retries of the window.
+    public let retries: Int
+    /// Requests that run now.
+    public let running: Int
+    /// Retries that run now.
+    public let runningRetries: Int
+    /// Retries refused so far.
+    public let refused: UInt64
+}

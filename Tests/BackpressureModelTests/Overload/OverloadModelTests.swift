@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// The adaptive limiter and the circuit breaker in every schedule: in flight never exceeds the limit, half-open never its
+// quota, nobody is left waiting, and the algorithm has one owner at a time.
+
+#if BACKPRESSURE_MODEL_CHECK
+    @testable import Backpressure
+    import ModelChecker
+    import Testing
+
+    // MARK: - The limiter
+
+    enum AdmissionOp: Sendable {
+        /// Waits if need be, and settles.
+        case use
+        /// As `use`, and it is an error if it was not admitted.
+        case mustUse
+        /// As `use`, and it is an error if it was.
+        case mustFail
+        /// Does not wait.
+        case tryUse
+        case replace(Int)
+        case cancel(Int)
+        case close
+    }
+
+    /// An algorithm whose memory is plain: two threads in it at once are a data race.
+    struct PlainLimit: ConcurrencyLimit {
+        nonisolated(unsafe) let word: UnsafeMutableRawPointer
+        var limit: Int
+
+        mutating func update(_ sample: LimitSample) {
+            PlainAccess.write(word)
+            limit = limit == 1 ? 2 : 1
+            PlainAccess.write(word)
+        }
+    }
+
+    final class AdmissionBench: @unchecked Sendable {
+        let core: AdmissionCore
+        private let clock = ModelClock()
+        private let memory = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 8)
+        /// Whether the limit never falls during the run, so that what runs can be compared with it.
+        private let isComparable: Bool
+
+        init(limit: Int, waiterLimit: Int, isLearning: Bool, isComparable: Bool) {
+            memory.initializeMemory(as: UInt8.self, repeating: 0, count: 128)
+            self.isComparable = isComparable
+            let algorithm: any ConcurrencyLimit =
+                isLearning ? PlainLimit(word: memory + 72, limit: limit) : FixedLimit(limit)
+            core = AdmissionCore(
+                algorithm, name: nil, shares: [AdmissionShare(share: 0, reserved: 0)], order: .fifo,
+                waiterLimit: waiterLimit, maximumWait: nil, codel: nil,
+                // Every second call that took its time ends a window.
+                window: SampleWindow(leastLength: 0, greatestLength: 0, leastCount: 1), timeSource: TimeSource(clock))
+            clock.set(10)
+        }
+
+        deinit { memory.deallocate() }
+
+        func run(_ operation: AdmissionOp, by me: Int) {
+            switch operation {
+            case .use: _ = use(me)
+            case .mustUse: ModelRuntime.expect(use(me), "a call was turned away")
+            case .mustFail: ModelRuntime.expect(!use(me), "a call was admitted")
+            case .tryUse:
+                if case .entered = core.enter(0, now: 10, deadline: .max, mayWait: false) { hold() }
+            case .replace(let limit): core.replace(FixedLimit(limit))
+            case .cancel(let other): cancelWait(of: other)
+            case .close: _ = core.close()
+            }
+        }
+
+        /// Whether the call was admitted.
+        private func use(_ me: Int) -> Bool {
+            switch core.enter(0, now: 10, deadline: .max, mayWait: true) {
+            case .entered: break
+            case .rejected: return false
+            case .waits(let waiter):
+                ModelRuntime.atomicStore(memory + me * 8, UInt64(UInt(bitPattern: waiter.pointer)), .releasing)
+                if waiter.park(SleepingTask(bits: 1000 + UInt64(me))) {
+                    ModelRuntime.park(on: waiter.cellAddress, while: { $0 != WaiterRef.resumed })
+                }
+                _ = waiter.isResumed
+                ModelRuntime.lock(memory + me * 8)
+                ModelRuntime.atomicStore(memory + me * 8, 0, .releasing)
+                ModelRuntime.unlock(memory + me * 8)
+                guard core.conclude(waiter) == nil else { return false }
+            }
+            hold()
+            return true
+        }
+
+        /// Counted by itself, against the limit that was in force at any time.
+        private func hold() {
+            let before = ModelRuntime.atomicFetchAdd(memory + 64, 1, .acquiringAndReleasing)
+            ModelRuntime.expect(before < 2, "\(before + 1) run at once")
+            if isComparable {
+                let limit = core.state.withLock { $0.books.limit }
+                ModelRuntime.expect(before < UInt64(limit), "\(before + 1) run, the limit is \(limit)")
+            }
+            _ = ModelRuntime.atomicFetchAdd(memory + 64, ~0, .acquiringAndReleasing)
+            core.settle(0, began: 5, .success)
+        }
+
+        private func cancelWait(of other: Int) {
+            ModelRuntime.lock(memory + other * 8)
+            let word = ModelRuntime.atomicLoad(memory + other * 8, .acquiring)
+            if let pointer = UnsafeMutablePointer<Waiter>(bitPattern: UInt(word)) { core.cancel(WaiterRef(pointer)) }
+            ModelRuntime.unlock(memory + other * 8)
+        }
+
+        func check() {
+            core.state.withLock { state in
+                ModelRuntime.expect(state.books.total == 0, "\(state.books.total) places are taken by nobody")
+                ModelRuntime.expect(state.waiting == 0, "somebody still waits")
+                ModelRuntime.expect(!state.isLearning, "the algorithm is claimed by nobody")
+            }
+        }
+    }
+
+    struct AdmissionProgram: Sendable, CustomStringConvertible {
+        let name: String
+        var limit = 1
+        var waiterLimit = 3
+        var isLearning = false
+        var isShrinking = false
+        let threads: [[AdmissionOp]]
+
+        var description: String { name }
+
+        var model: Model {
+            let this = self
+            return Model(
+                name,
+                setup: {
+                    AdmissionBench(
+                        limit: this.limit, waiterLimit: this.waiterLimit, isLearning: this.isLearning,
+                        isComparable: !this.isLearning && !this.isShrinking)
+                },
+                threads: threads.enumerated().map { me, operations in
+                    { bench in for operation in operations { bench.run(operation, by: me) } }
+                },
+                check: { $0.check() })
+        }
+
+        static let pair = AdmissionProgram(name: "limit 1: use | use", threads: [[.mustUse], [.mustUse]])
+        static let sharing = AdmissionProgram(name: "limit 1: use | tryUse", threads: [[.use], [.tryUse]])
+        static let bounded = AdmissionProgram(
+            name: "limit 1, nobody may wait: use | use", waiterLimit: 0, threads: [[.use], [.use]])
+        static let swapping = AdmissionProgram(
+            name: "limit 1: use | use | replace by 2", threads: [[.use], [.use], [.replace(2)]])
+        static let shrinking = AdmissionProgram(
+            name: "limit 2: use | use | replace by 1", limit: 2, isShrinking: true,
+            threads: [[.use], [.use], [.replace(1)]])
+        static let cancelling = AdmissionProgram(
+            name: "limit 1: use | use | cancel it", threads: [[.use], [.use], [.cancel(1)]])
+        static let closing = AdmissionProgram(
+            name: "limit 1: use | use | close, use", threads: [[.use], [.use], [.close, .mustFail]])
+        static let learning = AdmissionProgram(
+            name: "learning: use, use | use, use", limit: 2, isLearning: true, threads: [[.use, .use], [.use, .use]])
+        static let relearning = AdmissionProgram(
+            name: "learning: use, use | replace", limit: 1, isLearning: true, threads: [[.use, .use], [.replace(2)]])
+
+        static let all = [
+            pair, sharing, bounded, swapping, shrinking, cancelling, closing, learning, relearning,
+        ]
+    }
+
+    // MARK: - The breaker
+
+    enum BreakerOp: Sendable {
+        case call(BreakerOutcome)
+        case clock(Int64)
+        case transition(BreakerState)
+        /// A call that was let through before the breaker opened reports.
+        case late(BreakerOutcome)
+    }
+
+    /// A breaker that has just opened; half-open lets one call through.
+    final class BreakerBench: @unchecked Sendable {
+        let breaker: CircuitBreaker
+        private var early: CircuitBreaker.Permit?
+        private let clock = ModelClock()
+        private let running = UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8)
+
+        init() {
+            running.storeBytes(of: 0, as: UInt64.self)
+            var rules = BreakerRules()
+            rules.window = .calls(1)
+            rules.minimumCalls = 1
+            rules.halfOpenCalls = 1
+            rules.openDelay = .constant(.nanoseconds(100))
+            rules.halfOpenWait = nil
+            breaker = CircuitBreaker(rules: rules, clock: clock)
+            early = try? breaker.begin()
+            breaker.transition(to: .open)
+            clock.set(100)
+        }
+
+        deinit { running.deallocate() }
+
+        func run(_ operation: BreakerOp, isBounded: Bool) {
+            switch operation {
+            case .clock(let now): clock.set(now)
+            case .transition(let state): breaker.transition(to: state)
+            case .late(let outcome): early.take()?.report(outcome)
+            case .call(let outcome):
+                guard let permit = try? breaker.begin() else { return }
+                let before = ModelRuntime.atomicFetchAdd(running, 1, .acquiringAndReleasing)
+                ModelRuntime.expect(!isBounded || before == 0, "two calls run half-open")
+                _ = ModelRuntime.atomicFetchAdd(running, ~0, .acquiringAndReleasing)
+                permit.report(outcome)
+            }
+        }
+
+        /// Whatever happened: in the end a call gets through.
+        func check() {
+            clock.set(1_000)
+            guard let permit = try? breaker.begin() else { ModelRuntime.fail("the breaker is stuck") }
+            permit.succeed()
+            breaker.machine.withLock { machine in
+                ModelRuntime.expect(machine.state == .closed, "a good call left it \(machine.state.rawValue)")
+            }
+        }
+    }
+
+    struct BreakerProgram: Sendable, CustomStringConvertible {
+        let name: String
+        /// Whether it never closes during the run, so that never more than one call runs.
+        var isBounded = true
+        let threads: [[BreakerOp]]
+
+        var description: String { name }
+
+        var model: Model {
+            let this = self
+            return Model(
+                name, setup: { BreakerBench() },
+                threads: threads.map { operations in
+                    { bench in for operation in operations { bench.run(operation, isBounded: this.isBounded) } }
+                },
+                check: { $0.check() })
+        }
+
+        static let probes = BreakerProgram(
+            name: "half-open: fail | fail | fail",
+            threads: [[.call(.failure())], [.call(.failure())], [.call(.failure())]])
+        static let ignored = BreakerProgram(
+            name: "half-open: ignore, fail | ignore, fail",
+            threads: [[.call(.ignored), .call(.failure())], [.call(.ignored), .call(.failure())]])
+        static let healing = BreakerProgram(
+            name: "half-open: succeed | succeed, fail", isBounded: false,
+            threads: [[.call(.success)], [.call(.success), .call(.failure())]])
+        static let byHand = BreakerProgram(
+            name: "half-open: fail, fail | half-open by hand", isBounded: false,
+            threads: [[.call(.failure()), .call(.success)], [.transition(.halfOpen)]])
+
+        static let late = BreakerProgram(
+            name: "half-open: fail | fail | ignored, late",
+            threads: [[.call(.failure())], [.call(.failure())], [.late(.ignored)]])
+
+        static let all = [probes, ignored, healing, byHand, late]
+    }
+
+    // MARK: - Planted bugs
+
+    struct OverloadBug: Sendable, CustomStringConvertible {
+        let description: String
+        let mutation: Mutation
+        let model: Model
+    }
+
+    private let core = "AdmissionCore.swift"
+    private let machine = "BreakerMachine.swift"
+
+    let overloadBugs: [OverloadBug] = [
+        OverloadBug(
+            description: "more than the limit",
+            mutation: Mutation(file: core, snippet: "decide(state.books.mayEnter(index))", .forceTrue),
+            model: AdmissionProgram.sharing.model),
+        OverloadBug(
+            description: "nobody may wait",
+            mutation: Mutation(file: core, snippet: "decide(state.lists[index].count < waiterLimit)", .forceFalse),
+            model: AdmissionProgram.pair.model),
+        OverloadBug(
+            description: "a cancel ends a wait that is over",
+            mutation: Mutation(file: core, snippet: "decide(waiter.pointer.pointee.list != 0)", .forceTrue),
+            model: AdmissionProgram.cancelling.model),
+        OverloadBug(
+            description: "waits on a closed limiter",
+            mutation: Mutation(file: core, snippet: "decide(!state.isClosed)", .forceTrue),
+            model: AdmissionProgram.closing.model),
+        OverloadBug(
+            description: "two threads run the algorithm",
+            mutation: Mutation(file: core, snippet: "decide(!state.isLearning)", .forceTrue),
+            model: AdmissionProgram.learning.model),
+        OverloadBug(
+            description: "more than the quota half-open",
+            mutation: Mutation(
+                file: machine, snippet: "decide(running + window.tally.calls < rules.halfOpenCalls)", .forceTrue),
+            model: BreakerProgram.probes.model),
+        OverloadBug(
+            description: "late results count",
+            mutation: Mutation(file: machine, snippet: "decide(generation == self.generation)", .forceTrue),
+            model: BreakerProgram.late.model),
+        OverloadBug(
+            description: "results do not count",
+            mutation: Mutation(file: machine, snippet: "decide(generation == self.generation)", .forceFalse),
+            model: BreakerProgram.healing.model),
+        OverloadBug(
+            description: "open for ever",
+            mutation: Mutation(file: machine, snippet: "decide(now >= until)", .forceFalse),
+            model: BreakerProgram.probes.model),
+    ]
+
+    @Suite(.serialized) struct OverloadModelTests {
+        @Test(arguments: AdmissionProgram.all)
+        func theLimiterHoldsInEverySchedule(_ program: AdmissionProgram) {
+            expectHolds(program.model)
+        }
+
+        @Test(arguments: BreakerProgram.all)
+        func theBreakerHoldsInEverySchedule(_ program: BreakerProgram) {
+            expectHolds(program.model)
+        }
+
+        private func expectHolds(_ model: Model) {
+            let exploration = Explorer.explore(model)
+            print(exploration.description.prefix(400))
+            #expect(exploration.exhausted, "\(exploration)")
+        }
+
+        @Test(arguments: overloadBugs)
+        func plantedBugIsFound(_ bug: OverloadBug) {
+            let exploration = Explorer.explore(bug.model, Options(mutation: bug.mutation))
+            let kind = exploration.violation.map { "\($0.kind.rawValue): \($0.message.prefix(80))" } ?? "-"
+            print("planted \(bug) in [\(bug.model)]: \(kind), after \(exploration.executions) executions")
+            #expect(exploration.violation != nil, "\(bug) survived: \(exploration)")
+            #expect(exploration.mutationHits > 0)
+        }
+    }
+#endif

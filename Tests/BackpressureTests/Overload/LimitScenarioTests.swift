@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+// The limit algorithms in the simulator, each behind a gatekeeper that admits while the limit allows and lets nobody wait:
+// what is seen is the limit's own doing.
+
+import BackpressureTestSupport
+import Testing
+
+@testable import Backpressure
+
+/// Admits while fewer run than the limit; turns away at once otherwise.
+final class LimitGate: Gatekeeper {
+    private var algorithm: any ConcurrencyLimit
+    private var window = SampleWindow()
+    private var running = 0
+    private let isDropWhenLate: Bool
+    /// The limit at the end of each second.
+    private(set) var limits: [Int] = []
+    private(set) var peak = 0
+
+    init(_ algorithm: any ConcurrencyLimit, isDropWhenLate: Bool = true) {
+        self.algorithm = algorithm
+        self.isDropWhenLate = isDropWhenLate
+    }
+
+    func admit(_ call: SimulatedCall, now: Int64) -> Bool? {
+        guard running < algorithm.limit else { return false }
+        running += 1
+        peak = max(peak, running)
+        return true
+    }
+
+    func settle(_ call: SimulatedCall, _ outcome: SimulatedOutcome, now: Int64) {
+        let inFlight = running
+        running -= 1
+        while limits.count <= Int(now / 1_000_000_000) { limits.append(algorithm.limit) }
+        guard outcome != .failed else { return }
+        let isDropped = isDropWhenLate && outcome == .late
+        let sample = window.add(
+            began: call.sentAt, now: now, inFlight: inFlight, didDrop: isDropped, limit: algorithm.limit)
+        if let sample { algorithm.update(sample) }
+    }
+
+    func ended(now: Int64) -> [(call: SimulatedCall, isAdmitted: Bool)] { [] }
+    var deadline: Int64 { .max }
+}
+
+enum LimitKind: String, CaseIterable, Sendable, CustomStringConvertible {
+    case aimd, vegas, gradient2
+
+    var description: String { rawValue }
+
+    func limit(initial: Int, seed: UInt64) -> any ConcurrencyLimit {
+        switch self {
+        case .aimd: AIMDLimit(initial: initial, maximum: 1000, timeout: .milliseconds(100))
+        case .vegas: VegasLimit(initial: initial, seed: seed)
+        case .gradient2: Gradient2Limit(initial: initial, maximum: 1000, seed: seed)
+        }
+    }
+}
+
+@Suite struct LimitScenarioTests {
+    private static let second: Int64 = 1_000_000_000
+    private let seeds = LaneSize("limit.scenarios.seeds", plain: 1, sanitizer: 1, deep: 100)
+    private let length = LaneSize("limit.scenarios.seconds", plain: 80, sanitizer: 80, deep: 120).count
+
+    /// Twice what the servers can do, for so many seconds.
+    private func overload(_ length: Int, seed: UInt64, conditions: SimulatedConditions = .normal) -> Simulation {
+        var simulation = Simulation(load: .steady(640), length: Int64(length) * Self.second, seed: seed)
+        simulation.conditions = conditions
+        return simulation
+    }
+
+    /// From 1, and from ten times too much, to 95 % of capacity with no more than one time of service in the queue.
+    @Test(arguments: LimitKind.allCases, [1, 160])
+    func findsTheCapacity(_ kind: LimitKind, initial: Int) {
+        let isShort = (kind, initial) == (.vegas, 160) || (kind, initial) == (.gradient2, 1)
+        guard
+            LaneSize("limit.capacity \(kind) from \(initial)", plain: isShort ? 1 : 0, sanitizer: 0, deep: 1).count > 0
+        else { return }
+        for seed in 0..<UInt64(seeds.count) {
+            let simulation = overload(length, seed: seed)
+            let gate = LimitGate(kind.limit(initial: initial, seed: seed))
+            let report = simulation.run(gate, retrying: NoRetry())
+            let goodput = report.goodput(60..<length) / simulation.capacity
+            let delay = report.meanLatency(60..<length) / Double(simulation.meanWork) - 1
+            let late = gate.limits[60...].reduce(0, +) / gate.limits[60...].count
+            print(
+                "\(kind) from \(initial): goodput \(goodput), delay \(delay), limit \(late) (\(gate.limits[60...].min() ?? 0)...\(gate.limits[60...].max() ?? 0)), knee 16"
+            )
+            #expect(goodput >= 0.95)
+            #expect(delay <= 1)
+        }
+    }
+
+    /// Half of the capacity goes: ten seconds later the delay is at most one time of service, as it then is.
+    @Test(arguments: LimitKind.allCases, CapacityLoss.allCases)
+    func followsALossOfCapacity(_ kind: LimitKind, _ loss: CapacityLoss) {
+        // Its timeout is a time of service, and would have to be told of a longer one.
+        guard kind != .aimd || loss == .servers else { return }
+        let isShort = (kind, loss) == (.vegas, .servers) || (kind, loss) == (.gradient2, .pace)
+        guard LaneSize("limit.loss \(kind) of \(loss)", plain: isShort ? 1 : 0, sanitizer: 0, deep: 1).count > 0
+        else { return }
+        for seed in 0..<UInt64(seeds.count) {
+            let simulation = overload(70, seed: seed, conditions: SimulatedConditions([loss.phase]))
+            let gate = LimitGate(kind.limit(initial: 20, seed: seed))
+            let report = simulation.run(gate, retrying: NoRetry())
+            let goodput = report.goodput(50..<70) / simulation.capacity * 2
+            let delay = report.meanLatency(50..<70) / (Double(simulation.meanWork) * loss.slowness) - 1
+            print("\(kind), half of \(loss): goodput \(goodput), delay \(delay), \(gate.limits[35...])")
+            #expect(goodput >= 0.85)
+            // Gradient2's fixed point at a knee of 8 is a delay of one time of service.
+            #expect(delay <= 1.25)
+        }
+    }
+}
+
+enum CapacityLoss: String, CaseIterable, Sendable, CustomStringConvertible {
+    case servers, pace
+
+    var description: String { rawValue }
+
+    var slowness: Double { self == .pace ? 2 : 1 }
+
+    var phase: SimulatedConditions.Phase {
+        let (start, end): (Int64, Int64) = (40_000_000_000, 1_000_000_000_000)
+        return self == .pace ? .init(from: start, to: end, pace: 0.5) : .init(from: start, to: end, servers: 8)
+    }
+}
