@@ -78,7 +78,7 @@ struct CancelPoint: Hashable, Sendable {
 }
 
 /// Which of the ready tasks takes the next turn.
-enum TurnOrder: Sendable {
+enum ScheduleOrder: Sendable {
     /// The one that has been ready longest.
     case oldestFirst
     case seeded(UInt64)
@@ -100,7 +100,7 @@ extension ScheduleScenario {
     private static let mostTurns = 5_000
 
     /// Runs the scenario in that order with those cancellations, closes the channel, and balances the books.
-    func run(_ order: TurnOrder, cancelling points: [CancelPoint] = []) -> ScheduleOutcome {
+    func run(_ order: ScheduleOrder, cancelling points: [CancelPoint] = []) -> ScheduleOutcome {
         let executor = StepExecutor()
         let hook = Shared<[Int]>([])
         let log = Shared<[ScheduleNote]>([])

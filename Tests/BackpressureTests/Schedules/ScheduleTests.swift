@@ -114,7 +114,7 @@ struct ScheduleTests {
         let size = LaneSize("schedules.cancel, seeds", plain: 4, sanitizer: 1, deep: 400)
         var (runs, points) = (0, 0)
         for seed in 0..<UInt64(size.count) {
-            let order = seed == 0 ? TurnOrder.oldestFirst : .seeded(seed)
+            let order = seed == 0 ? ScheduleOrder.oldestFirst : .seeded(seed)
             let turns = scenario.run(order).turns
             // A cancelled run may be longer than the plain one, but every turn up to its end is tried.
             let all = (0...turns).flatMap { turn in
