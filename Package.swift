@@ -34,13 +34,18 @@ let nativeTargets: [Target] = [
         swiftSettings: upcomingFeatures
     ),
     .testTarget(
+        name: "BackpressureMetricsTests",
+        dependencies: ["BackpressureMetrics", "BackpressureTestKit", "BackpressureTestSupport"],
+        swiftSettings: upcomingFeatures
+    ),
+    .testTarget(
         name: "BackpressureStressTests",
         dependencies: ["Backpressure", "BackpressureTestKit", "BackpressureTestSupport"],
         swiftSettings: upcomingFeatures
     ),
     .testTarget(
         name: "BackpressureDocumentationTests",
-        dependencies: ["Backpressure", "BackpressureTestKit"],
+        dependencies: ["Backpressure", "BackpressureMetrics", "BackpressureTestKit"],
         swiftSettings: upcomingFeatures
     ),
 ]
@@ -50,6 +55,7 @@ let package = Package(
     platforms: [.macOS(.v15), .iOS(.v18), .tvOS(.v18), .watchOS(.v11), .visionOS(.v2)],
     products: [
         .library(name: "Backpressure", targets: ["Backpressure"]),
+        .library(name: "BackpressureMetrics", targets: ["BackpressureMetrics"]),
         .library(name: "BackpressureTestKit", targets: ["BackpressureTestKit"]),
     ] + (modelChecking ? [] : [.executable(name: "backpressure-bench", targets: ["BackpressureBenchmarks"])]),
     targets: [
@@ -57,6 +63,11 @@ let package = Package(
             name: "Backpressure",
             dependencies: modelChecking ? ["ModelChecker"] : [],
             exclude: [modelChecking ? "Internal/Atomics/Native" : "Internal/Atomics/Modelled"],
+            swiftSettings: upcomingFeatures
+        ),
+        .target(
+            name: "BackpressureMetrics",
+            dependencies: ["Backpressure"],
             swiftSettings: upcomingFeatures
         ),
         .target(

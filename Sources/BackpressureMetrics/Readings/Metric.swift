@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// swift-backpressure
+
+/// What is measured: a stable name, whether it only grows, and its unit.
+///
+/// The names are few and fixed, so that they can be the names of time series; what differs by primitive or reason is in
+/// the labels of a ``Reading``.
+public struct Metric: Hashable, Sendable {
+    /// How values of one metric follow each other.
+    public enum Kind: Hashable, Sendable {
+        /// A level that rises and falls.
+        case gauge
+        /// A total since the primitive was made: it never falls while the primitive lives.
+        case counter
+    }
+
+    /// What one is one of.
+    public enum Unit: String, Hashable, Sendable {
+        case elements, permits, tokens, credits, calls, tasks, keys, bytes, changes
+        /// A share, 0 to 1.
+        case ratio
+        /// 1 or 0.
+        case flag
+    }
+
+    /// The name, in the words and underscores of time series.
+    public let name: String
+    /// Level or total.
+    public let kind: Kind
+    /// What is counted.
+    public let unit: Unit
+
+    private init(_ name: String, _ kind: Kind, _ unit: Unit) {
+        self.name = name
+        self.kind = kind
+        self.unit = unit
+    }
+}
+
+extension Metric {
+    /// Elements that are in.
+    public static let depth = Metric("depth", .gauge, .elements)
+    /// Elements that are in, by `lane` or `class`; their sum is ``depth``.
+    public static let laneDepth = Metric("lane_depth", .gauge, .elements)
+    /// The bound on ``depth``; of a buffer with costs, the bound on their sum.
+    public static let capacity = Metric("capacity", .gauge, .elements)
+    /// How full it is, as a share of the bound.
+    public static let depthRatio = Metric("depth_ratio", .gauge, .ratio)
+    /// The greatest depth so far, as the primitive samples it.
+    public static let peakDepth = Metric("peak_depth", .gauge, .elements)
+    /// Room that is promised and not yet filled.
+    public static let reserved = Metric("reserved", .gauge, .elements)
+    /// Elements taken over.
+    public static let sent = Metric("sent", .counter, .elements)
+    /// Elements that receivers got.
+    public static let received = Metric("received", .counter, .elements)
+    /// Elements lost by a policy or a cancel, by `reason`: each was handed to the hook.
+    public static let dropped = Metric("dropped", .counter, .elements)
+    /// Arriving elements merged into queued ones.
+    public static let conflated = Metric("conflated", .counter, .elements)
+    /// Operations that ended without what they asked for, by `reason`: the caller knows.
+    public static let rejected = Metric("rejected", .counter, .calls)
+    /// Tasks waiting now, by `side` where there are two.
+    public static let waiting = Metric("waiting", .gauge, .tasks)
+    /// Operations that had to wait, by `side` where there are two.
+    public static let waits = Metric("waits", .counter, .calls)
+
+    /// Permits or places in all.
+    public static let limit = Metric("limit", .gauge, .permits)
+    /// Permits that are taken, or calls that run.
+    public static let inUse = Metric("in_use", .gauge, .permits)
+    /// ``inUse`` as a share of ``limit``; above 1 after the limit was lowered.
+    public static let utilization = Metric("utilization", .gauge, .ratio)
+    /// The greatest ``inUse`` so far, as the primitive samples it.
+    public static let peakInUse = Metric("peak_in_use", .gauge, .permits)
+    /// Acquisitions, admissions or pieces of work, so far.
+    public static let admitted = Metric("admitted", .counter, .calls)
+    /// Calls that were settled, by `outcome`.
+    public static let settled = Metric("settled", .counter, .calls)
+
+    /// Tokens that can be taken now; negative in debt.
+    public static let tokens = Metric("tokens", .gauge, .tokens)
+    /// Keys that have a place.
+    public static let keys = Metric("keys", .gauge, .keys)
+    /// Keys that lost their place at the cap.
+    public static let evictedKeys = Metric("evicted_keys", .counter, .keys)
+    /// Memory of the tables.
+    public static let tableBytes = Metric("table_bytes", .gauge, .bytes)
+
+    /// Credits that can be granted now.
+    public static let credits = Metric("credits", .gauge, .credits)
+    /// Credits that are out.
+    public static let creditsOut = Metric("credits_out", .gauge, .credits)
+    /// Credits taken back from who did not return them.
+    public static let reclaimed = Metric("reclaimed", .counter, .credits)
+
+    /// Whether it holds its producers back now.
+    public static let paused = Metric("paused", .gauge, .flag)
+    /// How often it began to hold them back.
+    public static let pauses = Metric("pauses", .counter, .changes)
+    /// Whether it was closed.
+    public static let closed = Metric("closed", .gauge, .flag)
+    /// 1 for the `state` that a breaker is in.
+    public static let state = Metric("state", .gauge, .flag)
+    /// Changes of a breaker's state.
+    public static let transitions = Metric("transitions", .counter, .changes)
+    /// Calls of a breaker's or a budget's window, by `kind`.
+    public static let windowCalls = Metric("window_calls", .gauge, .calls)
+}
