@@ -108,8 +108,7 @@ extension ChannelCore {
     func notePressure(_ state: inout ChannelState) {
         guard let watermarks, state.isGated else { return }
         let high = min(watermarks.high, state.capacity)
-        let rule = HysteresisRule(low: min(watermarks.low, high - 1), high: high, patience: 0, dwell: 0)
-        _ = state.pressure.update(level: logicalCount(state), now: 0, rule)
+        state.pressure.update(level: logicalCount(state), low: min(watermarks.low, high - 1), high: high)
     }
 
     /// What the caller must tell once it has released the lock; nil if there is nothing, or another thread tells it.

@@ -39,7 +39,8 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     let bypass: UInt64
     let timeSource: TimeSource
     /// Nil for a channel without.
-    let watermarks: Watermarks?
+    private let watermarkBox: WatermarkBox?
+    var watermarks: Watermarks? { watermarkBox?.watermarks }
     let state: LockedState<ChannelState>
     let timer = DeadlineTimer()
     private let allocation: ZeroedMemory
@@ -67,7 +68,7 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         self.overflow = overflow
         bypass = fairness.bypass
         self.timeSource = timeSource
-        self.watermarks = watermarks
+        watermarkBox = watermarks.map(WatermarkBox.init)
         let firstYield = geometry.word(ordinal: Self.yieldInterval)
         let roomLimit = Self.roomLimit(head: 0, capacity: capacity, watermarks, geometry)
         state = LockedState(ChannelState(firstYield: firstYield, capacity: capacity, roomLimit: roomLimit))
@@ -127,7 +128,7 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         let result = state.withLock { state in
             state.lockedOperations += 1
             let result = body(&state, &effects)
-            if watermarks != nil { edge = takeEdge(&state) }
+            if watermarkBox != nil { edge = takeEdge(&state) }
             verify(holds(state), "an invariant of the channel is broken")
             return result
         }
@@ -156,6 +157,13 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         }
         return logicalCount(state) <= state.ceiling && logicalCount(state) >= 0
     }
+}
+
+/// Watermarks on the heap: most channels have none, and should not carry their size.
+private final class WatermarkBox: Sendable {
+    let watermarks: Watermarks
+
+    init(_ watermarks: Watermarks) { self.watermarks = watermarks }
 }
 
 /// The core of a channel of `Element`s, and its hook.

@@ -51,7 +51,16 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     /// Who waits for the channel to be closed.
     var watchers = WaiterList(tag: watcherTag)
 
+    // Flags beside each other: an idle channel is small.
     var isGated = false
+    var closure = ChannelClosure.open
+    var hasSenderSteward = false
+    var hasReceiverSteward = false
+    /// Whether the watermarks hold senders back.
+    var pressure = ChannelPressure()
+    /// What the watermarks' hook was told last, and whether somebody is telling it.
+    var isToldPaused = false
+    var isTelling = false
     var tail: UInt64 = 0
     var head: UInt64 = 0
     /// `closed` and `reserved` as the tail word carries them.
@@ -68,21 +77,13 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     var roomLimit: UInt64
     /// The position of the tail when `roomLimit` was last lowered.
     var loweredAt = RingWord.noLimit
-    /// Whether the watermarks hold senders back.
-    var pressure = Hysteresis()
-    /// What the watermarks' hook was told last, and whether somebody is telling it.
-    var isToldPaused = false
-    var isTelling = false
 
     /// Evictions owed: the element to drop was claimed but not yet published.
     var debt = 0
     /// Room that is promised to reservations and not yet filled.
     var reserved = 0
-    var closure = ChannelClosure.open
     var failure: (any Error)?
 
-    var hasSenderSteward = false
-    var hasReceiverSteward = false
     /// The tail position at which a sender that never waits yields next; likewise the head.
     var tailYield: UInt64
     var headYield: UInt64
@@ -110,6 +111,16 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
         ceiling = capacity
         tailYield = firstYield
         headYield = firstYield
+    }
+}
+
+/// Whether watermarks hold senders back: hysteresis as in `Hysteresis`, without its times.
+struct ChannelPressure: Sendable {
+    private(set) var isPaused = false
+
+    /// Takes note of the level; between the marks nothing changes.
+    mutating func update(level: Int, low: Int, high: Int) {
+        if isPaused ? decide(level <= low) : decide(level >= high) { isPaused.toggle() }
     }
 }
 

@@ -47,7 +47,7 @@
                 "pauseLeftBySenders", "ChannelCore+Pump.swift",
                 "guard decide(!state.pressure.isPaused) else { break }", .forceTrue, in: CapacityModels.markedFull),
             PlantedBug(
-                "pauseNeverLeft", "Hysteresis.swift", "decide(level <= rule.low)", .forceFalse,
+                "pauseNeverLeft", "ChannelState.swift", "decide(level <= low)", .forceFalse,
                 in: CapacityModels.markedFull),
             PlantedBug(
                 "pauseWithOpenGate", "ChannelCore+Pump.swift",

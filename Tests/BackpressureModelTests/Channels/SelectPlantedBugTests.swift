@@ -53,7 +53,7 @@
             "a select meets itself", deciding, "decide(mine === theirs)", .forceFalse,
             in: "meeting: both sides of one | both sides of one"),
         PlantedSelectBug(
-            "linked without a look", linking, "return decide(hasRoom(state))", .forceFalse,
+            "linked without a look", linking, "return decide(hasRoom(state, mayWait: true))", .forceFalse,
             in: "two full rings: select | receive 0 | receive 1"),
         PlantedSelectBug(
             "sleepOnUnpublished", linking, "decide(claimed(state) > 0)", .forceFalse,

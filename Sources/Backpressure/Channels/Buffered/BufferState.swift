@@ -16,6 +16,9 @@ struct BufferState: ~Copyable, @unchecked Sendable {
     static let receiverTag: UInt8 = 1
     static let watcherTag: UInt8 = 2
 
+    // First: some compilers take the first field of what is borrowed for an address under ThreadSanitizer, and a flag
+    // there stops them.
+    let lanes: UnsafeMutablePointer<BufferLane>
     var isPlain = true
     var occupied: UInt64 = 0
     /// Elements that ever came in; the next one's ticket.
@@ -29,7 +32,6 @@ struct BufferState: ~Copyable, @unchecked Sendable {
     let capacity: Int
     let maxElements: Int
     let laneCount: Int
-    let lanes: UnsafeMutablePointer<BufferLane>
     var store: CellStore
     /// The order in which lanes are received from.
     var departures: BufferTurns
