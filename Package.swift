@@ -1,7 +1,22 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// The default graph has no third-party package: a plain `swift build` fetches nothing.
+// The default graph has no third-party package: a plain `swift build` fetches nothing. What needs one is behind a trait of
+// its own, off by default; the dependency of a trait that is off is not even fetched.
+
+/// The dependencies that a trait brings in, as conditional products of a target.
+func products(_ names: [String], of package: String, trait: String) -> [Target.Dependency] {
+    names.map { .product(name: $0, package: package, condition: .when(traits: [trait])) }
+}
+
+/// The libraries that `backpressure-bench peers` compares with.
+let peers: [Target.Dependency] =
+    products(["AsyncAlgorithms"], of: "swift-async-algorithms", trait: "Peers")
+    + products(["NIOCore"], of: "swift-nio", trait: "Peers")
+    + products(["OpenCombine"], of: "OpenCombine", trait: "Peers")
+    + products(["Atomics"], of: "swift-atomics", trait: "Peers")
+    + products(["DequeModule"], of: "swift-collections", trait: "Peers")
+    + products(["Histogram"], of: "hdrhistogram-swift", trait: "Peers")
 
 let upcomingFeatures: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
@@ -23,7 +38,8 @@ let nativeTargets: [Target] = [
     .target(name: "AllocationCounter", path: "Benchmarks/AllocationCounter"),
     .executableTarget(
         name: "BackpressureBenchmarks",
-        dependencies: ["Backpressure", "AllocationCounter"],
+        dependencies: ["Backpressure", "AllocationCounter"] + peers
+            + products(["Hummingbird"], of: "hummingbird", trait: "HTTPScenario"),
         path: "Benchmarks/BackpressureBenchmarks",
         swiftSettings: upcomingFeatures
     ),
@@ -35,7 +51,11 @@ let nativeTargets: [Target] = [
     ),
     .testTarget(
         name: "BackpressureMetricsTests",
-        dependencies: ["BackpressureMetrics", "BackpressureTestKit", "BackpressureTestSupport"],
+        dependencies: ["BackpressureMetrics", "BackpressureTestKit", "BackpressureTestSupport"]
+            + products(["MetricsTestKit"], of: "swift-metrics", trait: "SwiftMetrics")
+            + products(["InMemoryLogging"], of: "swift-log", trait: "Logging")
+            + products(["InMemoryTracing"], of: "swift-distributed-tracing", trait: "Tracing")
+            + products(["ServiceLifecycleTestKit"], of: "swift-service-lifecycle", trait: "ServiceLifecycle"),
         swiftSettings: upcomingFeatures
     ),
     .testTarget(
@@ -58,6 +78,28 @@ let package = Package(
         .library(name: "BackpressureMetrics", targets: ["BackpressureMetrics"]),
         .library(name: "BackpressureTestKit", targets: ["BackpressureTestKit"]),
     ] + (modelChecking ? [] : [.executable(name: "backpressure-bench", targets: ["BackpressureBenchmarks"])]),
+    traits: [
+        .trait(name: "SwiftMetrics", description: "BackpressureMetrics reports to swift-metrics"),
+        .trait(name: "Logging", description: "BackpressureMetrics writes changes of health to swift-log"),
+        .trait(name: "Tracing", description: "BackpressureMetrics makes a span of a wait that suspends"),
+        .trait(name: "ServiceLifecycle", description: "BackpressureMetrics drains primitives on graceful shutdown"),
+        .trait(name: "Peers", description: "backpressure-bench compares with other libraries"),
+        .trait(name: "HTTPScenario", description: "backpressure-bench overloads an HTTP server"),
+        .default(enabledTraits: []),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.10.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.3.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
+        .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.90.0"),
+        .package(url: "https://github.com/OpenCombine/OpenCombine", from: "0.14.0"),
+        .package(url: "https://github.com/apple/swift-atomics", from: "1.3.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.3.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.1.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.16.0"),
+    ],
     targets: [
         .target(
             name: "Backpressure",
@@ -67,7 +109,11 @@ let package = Package(
         ),
         .target(
             name: "BackpressureMetrics",
-            dependencies: ["Backpressure"],
+            dependencies: ["Backpressure"]
+                + products(["Metrics"], of: "swift-metrics", trait: "SwiftMetrics")
+                + products(["Logging"], of: "swift-log", trait: "Logging")
+                + products(["Tracing"], of: "swift-distributed-tracing", trait: "Tracing")
+                + products(["ServiceLifecycle"], of: "swift-service-lifecycle", trait: "ServiceLifecycle"),
             swiftSettings: upcomingFeatures
         ),
         .target(
