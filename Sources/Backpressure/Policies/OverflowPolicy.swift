@@ -18,7 +18,8 @@ public struct OverflowPolicy: Hashable, Sendable {
         case reject
         case dropNewest
         case dropOldest
-        case suspendFor(Duration, Fallback)
+        /// For so many nanoseconds: half the size of a `Duration`, in every channel.
+        case suspendFor(Int64, Fallback)
     }
 
     /// What happens to an element whose sender has waited long enough: see ``suspend(for:then:)``.
@@ -70,13 +71,13 @@ public struct OverflowPolicy: Hashable, Sendable {
     /// anything: it waits as long, and is then refused with ``Rejection/full``.
     ///
     /// - Parameters:
-    ///   - patience: The longest wait, on the buffer's clock; more than zero.
+    ///   - patience: The longest wait, on the buffer's clock; more than zero, rounded up to whole nanoseconds.
     ///   - fallback: What happens then.
     /// - Returns: The policy of both tiers.
     /// - Precondition: `patience > .zero`.
     public static func suspend(for patience: Duration, then fallback: Fallback) -> OverflowPolicy {
         precondition(patience > .zero, "a patience of \(patience)")
-        return OverflowPolicy(kind: .suspendFor(patience, fallback))
+        return OverflowPolicy(kind: .suspendFor(patience.saturatingNanoseconds, fallback))
     }
 
     // MARK: Its two tiers
@@ -91,8 +92,8 @@ public struct OverflowPolicy: Hashable, Sendable {
 
     /// How long the policy lets an operation wait; nil for as long as it takes.
     var patience: Duration? {
-        guard case .suspendFor(let patience, _) = kind else { return nil }
-        return patience
+        guard case .suspendFor(let nanoseconds, _) = kind else { return nil }
+        return .nanoseconds(nanoseconds)
     }
 
     /// What is done for an operation that does not wait, or waits no longer.
@@ -114,7 +115,8 @@ extension OverflowPolicy: CustomStringConvertible {
         case .reject: "reject"
         case .dropNewest: "dropNewest"
         case .dropOldest: "dropOldest"
-        case .suspendFor(let patience, let fallback): "suspend for \(patience), then \(fallback)"
+        case .suspendFor(let nanoseconds, let fallback):
+            "suspend for \(Duration.nanoseconds(nanoseconds)), then \(fallback)"
         }
     }
 }

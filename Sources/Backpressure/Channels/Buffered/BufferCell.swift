@@ -82,7 +82,6 @@ extension SlotLayout {
     init(payload size: Int, alignment: Int) {
         let offset = max(alignment, 8)
         elementOffset = offset
-        self.alignment = offset
         stride = (offset + size + offset - 1) & ~(offset - 1)
     }
 }

@@ -117,16 +117,14 @@ struct SlotLayout: Sendable {
     @usableFromInline let elementOffset: Int
     /// From one slot to the next.
     @usableFromInline let stride: Int
-    /// Of a slot.
-    @usableFromInline let alignment: Int
+    /// Of a slot: its element lies at the first multiple of it, behind the stamp.
+    @inlinable var alignment: Int { elementOffset }
 
     @inlinable @inline(__always)
     init<Element: ~Copyable>(of element: Element.Type) {
         let alignment = MemoryLayout<Element>.alignment
         let offset = alignment > 8 ? alignment : 8
-        let slotAlignment = offset
         elementOffset = offset
-        self.alignment = slotAlignment
-        stride = (offset &+ MemoryLayout<Element>.stride &+ slotAlignment &- 1) & ~(slotAlignment &- 1)
+        stride = (offset &+ MemoryLayout<Element>.stride &+ offset &- 1) & ~(offset &- 1)
     }
 }
