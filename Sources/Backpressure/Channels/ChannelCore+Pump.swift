@@ -22,8 +22,8 @@ extension ChannelCore {
     func gate(_ state: inout ChannelState) {
         guard !state.isGated else { return }
         state.isGated = true
-        state.tail = ring.tail.fetchOrAcquiringAndReleasing(RingWord.gate) & RingWord.position
-        state.head = ring.head.fetchOrAcquiringAndReleasing(RingWord.gate) & RingWord.position
+        state.tail = ring.tail.fetchOrRelaxed(RingWord.gate) & RingWord.position
+        state.head = ring.head.fetchOrRelaxed(RingWord.gate) & RingWord.position
         // After a shrink the bound follows what is left, down to the capacity.
         let level = logicalCount(state)
         verify(level <= state.ceiling, "the bound of the channel was passed while the gate was open")
@@ -121,7 +121,7 @@ extension ChannelCore {
 
     /// Whether a sender has used up the cooperative budget; if so, starts the next one.
     func spendTailBudget(_ state: inout ChannelState) -> Bool {
-        let word = ring.tail.loadRelaxed() & RingWord.position
+        let word = state.isGated ? state.tail : ring.tail.loadRelaxed() & RingWord.position
         guard word >= state.tailYield else { return false }
         state.tailYield = ring.geometry.word(ordinal: ring.geometry.ordinal(word) &+ Self.yieldInterval)
         setTailLimit(state)
@@ -130,7 +130,7 @@ extension ChannelCore {
 
     /// Whether a receiver has used up the cooperative budget; if so, starts the next one.
     func spendHeadBudget(_ state: inout ChannelState) -> Bool {
-        let word = ring.head.loadRelaxed() & RingWord.position
+        let word = state.isGated ? state.head : ring.head.loadRelaxed() & RingWord.position
         guard word >= state.headYield else { return false }
         state.headYield = ring.geometry.word(ordinal: ring.geometry.ordinal(word) &+ Self.yieldInterval)
         setHeadLimit(state)
@@ -154,7 +154,6 @@ extension ChannelCore {
         let (stamp, slot) = headStamp(state)
         let word = state.head
         state.head = ring.geometry.next(word)
-        ring.head.storeReleasing(state.head | RingWord.gate)
         PlainAccess.read(slot + layout.elementOffset)
         PlainAccess.write(destination)
         move(destination, slot + layout.elementOffset)
@@ -169,7 +168,6 @@ extension ChannelCore {
         let stamp = AtomicWord(at: slot)
         guard decide(stamp.loadAcquiring() == ring.geometry.freeStamp(word)) else { return false }
         state.tail = ring.geometry.next(word)
-        ring.tail.storeReleasing(state.tail | RingWord.gate | state.tailFlags)
         PlainAccess.read(source)
         PlainAccess.write(slot + layout.elementOffset)
         move(slot + layout.elementOffset, source)

@@ -135,8 +135,10 @@ public struct ProcessorVerification<Element: Sendable>: Sendable {
 
     private func subscriberSide() -> SubscriberVerification<Element> {
         let make = make
-        return SubscriberVerification(environment, makeElement: makeElement) { probe in
+        var verification = SubscriberVerification<Element>(environment, makeElement: makeElement) { probe in
             let ends = make()
+            // How many elements downstream has asked for: what the processor took ahead of that is asked for as it comes.
+            let asked = LockedState<Int64>(0)
             // What it makes of its own signals is what comes out below; its subscription alone is told from above.
             let downstream = TestSubscriber<Element>(initialDemand: nil, onSubscribe: nil, onNext: nil) { signal in
                 switch signal {
@@ -147,10 +149,17 @@ public struct ProcessorVerification<Element: Sendable>: Sendable {
                 }
             }
             ends.publisher.subscribe(downstream)
-            return SubscriberSubject(
-                UpperSide(box: ends.subscriber(), probe: probe), request: { downstream.request($0) },
-                cancel: { downstream.cancel() })
+            let request: @Sendable (Demand) -> Void = { demand in
+                asked.withLock { $0 = $0.addingReportingOverflow(demand.count).partialValue }
+                downstream.request(demand)
+            }
+            let upper = UpperSide(box: ends.subscriber(), probe: probe) { received in
+                if asked.withLock({ $0 < received }) { request(1) }
+            }
+            return SubscriberSubject(upper, request: request, cancel: { downstream.cancel() })
         }
+        verification.prefetch = prefetch
+        return verification
     }
 
     /// The processor as a subscriber; it reports its first subscription.
@@ -158,11 +167,17 @@ public struct ProcessorVerification<Element: Sendable>: Sendable {
         typealias Input = Element
         private let box: SubscriberBox<Element>
         private let probe: SubscriberProbe<Element>
+        private let askFor: @Sendable (_ received: Int64) -> Void
         private let hasSubscription = LockedState(false)
+        private let received = LockedState<Int64>(0)
 
-        init(box: SubscriberBox<Element>, probe: SubscriberProbe<Element>) {
+        init(
+            box: SubscriberBox<Element>, probe: SubscriberProbe<Element>,
+            askFor: @escaping @Sendable (_ received: Int64) -> Void
+        ) {
             self.box = box
             self.probe = probe
+            self.askFor = askFor
         }
 
         func onSubscribe(_ subscription: any Flow.Subscription) {
@@ -173,7 +188,14 @@ public struct ProcessorVerification<Element: Sendable>: Sendable {
             if isFirst { probe.onSubscribe() }
             box.onSubscribe(subscription)
         }
-        func onNext(_ element: Element) { box.onNext(element) }
+        func onNext(_ element: Element) {
+            let count = received.withLock { received in
+                received += 1
+                return received
+            }
+            askFor(count)
+            box.onNext(element)
+        }
         func onError(_ error: any Error) { box.onError(error) }
         func onComplete() { box.onComplete() }
     }

@@ -22,6 +22,8 @@ public struct SubscriberVerification<Input: Sendable>: Sendable {
     private let makeElement: @Sendable (Int) -> Input
     private let make: @Sendable (SubscriberProbe<Input>) -> SubscriberSubject<Input>
     private let isWhiteBox: Bool
+    /// How many elements it may ask for ahead of what it is told to request.
+    public var prefetch = 0
 
     /// A verification of a black box.
     ///

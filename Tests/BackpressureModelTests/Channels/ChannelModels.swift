@@ -223,6 +223,19 @@
                 "full: dropNewest | receive", overflow: .dropNewest, filled: .max, [[.send(0), .send(1)], [.receive]])
             + inModes("full: reject | receive", overflow: .reject, filled: .max, [[.send(0), .send(1)], [.receive]])
 
+        /// Room that is reserved is not evicted, and who waits is told of the end when it is given back.
+        static let reserved: [ChannelModel] =
+            inModes(
+                "reserve, fill | drop x2", overflow: .dropOldest,
+                [[.reserve, .fill(0)], [.trySend(10), .trySend(11)]])
+            + inModes(
+                "full: reserve, give back | drop | receive", capacities: [2], overflow: .dropOldest, filled: 1,
+                [[.reserve, .giveBack], [.trySend(10)], [.tryReceive]])
+            + inModes(
+                "reserve, give back | finish | receive", [[.reserve, .giveBack], [.finish], [.receive]])
+            + inModes(
+                "reserve, fill | finish | receive x2", [[.reserve, .fill(0)], [.finish], [.receive, .receive]])
+
         /// Two senders wait; the thread that receives sends in between, as a newcomer.
         ///
         /// A waiter that is served counts against the bound of the one behind it, so with bounds 0 and 1 nobody passes.
@@ -263,7 +276,7 @@
                 "full: send | send | cancel one | receive", capacities: [1], filled: .max,
                 [[.send(0)], [.send(10)], [.cancel(0)], [.receive, .finish]])
 
-        static var all: [ChannelModel] { alone + transfer + close + cancel + dropping + exact }
+        static var all: [ChannelModel] { alone + transfer + close + cancel + dropping + reserved + exact }
 
         private static func timed(_ model: ChannelModel) -> ChannelModel {
             var model = model

@@ -111,9 +111,9 @@
                         if decide(state.senders.isEmpty && hasRoom(state, mayWait: mayWait)) {
             """, .forceFalse, in: toFull),
         PlantedBug(
-            "gateHeadOnly", pumping, "ring.tail.fetchOrAcquiringAndReleasing(RingWord.gate)", .skip, in: handOver),
+            "gateHeadOnly", pumping, "ring.tail.fetchOrRelaxed(RingWord.gate)", .skip, in: handOver),
         PlantedBug(
-            "gateTailOnly", pumping, "ring.head.fetchOrAcquiringAndReleasing(RingWord.gate)", .skip, in: toEmpty),
+            "gateTailOnly", pumping, "ring.head.fetchOrRelaxed(RingWord.gate)", .skip, in: toEmpty),
         PlantedBug(
             "spillNoGate", pumping, "decide(state.spill.isEmpty), decide(state.debt == 0) else", .forceTrue,
             in: spilling),

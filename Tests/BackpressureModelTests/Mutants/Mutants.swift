@@ -58,9 +58,11 @@
             case .store:
                 effects = text.contains("Relaxed") ? [.skip, .delay, .oneMore] : [.relaxed, .skip, .delay, .oneMore]
             case .exchange, .compareExchange, .weakCompareExchange, .fetchOr, .fetchAnd, .fetchAdd:
-                effects =
+                let orders: [Mutation.Effect] =
                     text.contains("Relaxed")
-                    ? [.skip, .oneMore] : [.withoutAcquire, .withoutRelease, .relaxed, .skip, .oneMore]
+                    ? []
+                    : text.contains("Acquiring") ? [.withoutAcquire, .withoutRelease, .relaxed] : [.withoutRelease]
+                effects = orders + [.skip, .oneMore]
             default: effects = []
             }
             return effects.map { Mutant(site, $0) }
@@ -113,7 +115,8 @@
         /// The files whose every place is mutated.
         static let files: Set<String> = [
             "ChannelCore.swift", "ChannelCore+Pump.swift", "ChannelCore+Send.swift", "ChannelCore+Receive.swift",
-            "ChannelCore+Close.swift", "Ring.swift", "RingLayout.swift", "Waiter.swift", "BoundedChannel+Send.swift",
+            "ChannelCore+Close.swift", "ChannelCore+Capacity.swift", "ChannelCore+Patience.swift",
+            "ChannelState.swift", "Ring.swift", "RingLayout.swift", "Waiter.swift", "BoundedChannel+Send.swift",
             "BoundedChannel+Receive.swift",
         ]
 
@@ -130,6 +133,10 @@
                 ChannelModels.alone + ChannelModels.transfer + ChannelModels.close + ChannelModels.cancel
                     + ChannelModels.dropping)
             add(ChannelModels.exact)
+            add(
+                CapacityModels.below + CapacityModels.up + CapacityModels.down + CapacityModels.watermarks
+                    + CapacityModels.patience)
+            add(ChannelModels.reserved)
             add(ChannelModels.bypass, Options(strategy: .preemptionBounded(1)), ", one preemption")
             add(
                 ["s|s|r", "s|F|r", "ss|rr", "sn|rc", "ss|r|rr", "S|R|n", "sF|Rr", "SS|RR"].flatMap { text in
@@ -141,6 +148,25 @@
             add(
                 ["s|r", "ss|rr", "S|R", "s|s|r", "SF|RR"].map { PairModels.model($0, .suspend, 1, .fifo, 0) },
                 Options(maxExecutions: 4_000, staleLoads: 1), ", stale")
+            // An older limit behind a newer position; a verdict from positions that never stood so at one time.
+            add(
+                [CapacityModels.lowered, CapacityModels.loweredUnderBatch, CapacityModels.loweredAndClosed]
+                    + CapacityModels.below,
+                Options(maxExecutions: 4_000, staleLoads: 1), ", stale")
+            add(
+                ["rs|s", "sr|r", "rs|n", "sr|n"].map { PairModels.model($0, .suspend, 2, .fifo, 1) },
+                Options(maxExecutions: 4_000, staleLoads: 2), ", stale")
+            add(
+                ChannelModels.bypass, Options(strategy: .preemptionBounded(1), maxExecutions: 4_000, staleLoads: 1),
+                ", one preemption, stale")
+            // What is read without the lock while the gate stays closed.
+            add(
+                ["S|S|rn", "S|S|rc", "sS|Fc|r", "S|SFc|r", "S|Ac"].flatMap { text in
+                    [Fairness.fifo, .eventual(bypass: 1)].map { PairModels.model(text, .suspend, 1, $0, 1) }
+                })
+            add(
+                ["s|s|r"].flatMap { text in [1, 2].map { PairModels.model(text, .dropOldest, $0, .fifo, $0) } },
+                Options(maxExecutions: 4_000), ", full")
             add(
                 ["s|s|r", "S|R|R"].map { PairModels.model($0, .suspend, 2, .fifo, 0) },
                 Options(maxExecutions: 4_000, spuriousFailures: 1), ", spurious")

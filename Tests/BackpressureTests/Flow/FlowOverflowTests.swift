@@ -361,6 +361,51 @@ struct FlowSinkTests {
         for probe in [fast, slow, late] { probe.expectContract() }
     }
 
+    @Test("a processor asks for nothing before somebody asks it, and leaves upstream with its last subscriber")
+    func processorLeaves() {
+        let hand = Hand<Int>()
+        let processor = Flow.MulticastProcessor<Int>(capacity: 4)
+        hand.subscribe(processor)
+        let first = Probe<Int>()
+        let second = Probe<Int>()
+        processor.subscribe(first)
+        processor.subscribe(second)
+        #expect(hand.requests.isEmpty)
+        second.request(1)
+        #expect(hand.requests == [4])
+        hand.send(1)
+        second.cancel()
+        #expect(!hand.isCancelled && second.elements == [1])
+        first.cancel()
+        #expect(hand.isCancelled)
+        let late = Probe<Int>(1)
+        processor.subscribe(late)
+        #expect(late.error as? Rejection == .cancelled)
+        let another = Hand<Int>()
+        another.subscribe(processor)
+        #expect(another.isCancelled)
+        for probe in [first, second, late] { probe.expectContract() }
+    }
+
+    @Test("a processor that stays keeps what was asked for, for the next subscriber")
+    func processorStays() {
+        let hand = Hand<Int>()
+        let processor = Flow.MulticastProcessor<Int>(capacity: 4, cancelsWithLastSubscriber: false)
+        hand.subscribe(processor)
+        let first = Probe<Int>(1)
+        processor.subscribe(first)
+        hand.send(1)
+        first.cancel()
+        #expect(!hand.isCancelled && first.elements == [1])
+        hand.send(2)
+        let next = Probe<Int>(.unbounded)
+        processor.subscribe(next)
+        #expect(next.elements == [2])
+        hand.complete()
+        #expect(next.isComplete)
+        for probe in [first, next] { probe.expectContract() }
+    }
+
     @Test("a processor between two chains, requests from inside: all arrives, the stack stays flat")
     func processorChain() {
         let processor = Flow.MulticastProcessor<Int>(capacity: 8)

@@ -194,6 +194,27 @@ struct FlowThrottleTests {
         probe.expectContract()
     }
 
+    @Test("a limiter's tokens are taken one for each element, and set the pace")
+    func limiter() async throws {
+        let clock = ManualClock()
+        let bucket = TokenBucket(rate: Rate(1, per: .seconds(1)), burst: 2, clock: clock)
+        let hand = Hand<Int>()
+        let probe = Probe<Int>(.unbounded)
+        hand.throttle(by: bucket).subscribe(probe)
+        for number in 1...4 {
+            if number > 2 {
+                await clock.sleepers(atLeast: 1)
+                #expect(hand.requests.count == number - 1, "asked for an element without a token")
+                clock.advance(by: .seconds(1))
+            }
+            try await settle { hand.requests.count == number }
+            hand.send(number)
+        }
+        hand.complete()
+        #expect(probe.elements == [1, 2, 3, 4] && probe.isComplete)
+        probe.expectContract()
+    }
+
     @Test("a refusal ends the stream; a cancel ends the wait")
     func ends() async throws {
         let hand = Hand<Int>()

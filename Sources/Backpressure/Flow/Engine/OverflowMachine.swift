@@ -19,7 +19,8 @@ struct OverflowRules<Element>: Sendable {
     @usableFromInline let timeSource: TimeSource?
     @usableFromInline let meter: Flow.DropMeter?
     @usableFromInline let onDropped: Flow.DropHook<Element>?
-    /// Told, outside all locks, when there is room for one element more, or the buffer is gone.
+    /// Told, outside all locks, when there is room for one element more, when downstream has asked for the first time, or
+    /// when the buffer is gone.
     @usableFromInline var onRoom: (@Sendable () -> Void)?
 
     @inlinable
@@ -77,7 +78,7 @@ struct OverflowMachine<Output>: StageMachine {
     enum Effect {
         /// Look at the clock, and drop what has waited too long.
         case expire
-        /// An element has gone.
+        /// An element has gone, or the first request has come.
         case tellRoom
     }
 
@@ -88,6 +89,8 @@ struct OverflowMachine<Output>: StageMachine {
     /// How many elements were ever kept: the total to hold against the total requested.
     @usableFromInline var admitted: UInt64 = 0
     @usableFromInline var mustTellRoom = false
+    /// Whether downstream has asked for anything yet.
+    @usableFromInline var isAsked = false
     /// Whether the first element was just found fresh.
     @usableFromInline var isFresh = false
     @usableFromInline var isEnded = false
@@ -155,6 +158,10 @@ struct OverflowMachine<Output>: StageMachine {
             return .request(upstream, .unbounded)
         }
         if isEnded, queue.isEmpty { return .finish(error) }
+        if unmet > 0, !isAsked {
+            isAsked = true
+            mustTellRoom = rules.onRoom != nil
+        }
         if mustTellRoom {
             mustTellRoom = false
             return .perform(.tellRoom)

@@ -32,6 +32,28 @@ extension Flow.Publisher {
     ) -> Flow.Throttle<Self> {
         Flow.Throttle(self, executor, admit)
     }
+
+    /// Asks upstream for elements no faster than `limiter` allows: a token for each, taken before it is asked for.
+    ///
+    /// Elements do not wait for a token: upstream is slowed. Tokens are waited for in order with everybody else who uses
+    /// the limiter. One that was taken for an element which upstream did not send any more is lost.
+    ///
+    /// ```
+    /// request      --4-------------
+    /// 1 per 5 ms   --t----t----t---
+    /// output       --1----2----3|           throttle(by: TokenBucket(rate: .init(1, per: .milliseconds(5)), burst: 1))
+    /// ```
+    ///
+    /// - Parameters:
+    ///   - limiter: Whose tokens are taken; any kind.
+    ///   - executor: Where its tokens are awaited, and what follows from it; nil is the global one.
+    /// - Returns: A publisher of the same elements.
+    @inlinable
+    public func throttle(
+        by limiter: some RateLimiter, on executor: (any TaskExecutor)? = nil
+    ) -> Flow.Throttle<Self> {
+        throttle(on: executor) { try await limiter.acquire(1) }
+    }
 }
 
 extension Flow {

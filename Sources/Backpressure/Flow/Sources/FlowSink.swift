@@ -170,6 +170,9 @@ extension Flow {
             }
         }
 
+        /// Whether a subscriber has asked for anything yet.
+        var isAsked: Bool { state.withLock { $0.targets.contains { $0.isAsked } } }
+
         /// Whether an element emitted now would be taken.
         @usableFromInline
         var hasRoom: Bool { state.withLock { $0.hasRoom(delivery, rules.capacity) } }
@@ -205,6 +208,7 @@ protocol SinkTarget<Element>: AnyObject, Sendable {
     var hasRoom: Bool { get }
     var lag: Int { get }
     var unmetDemand: Demand { get }
+    var isAsked: Bool { get }
     /// Puts an element in, without a signal; there is room.
     func put(_ element: Element)
     /// Puts the end in, without a signal.
@@ -223,6 +227,8 @@ extension Stage: SinkTarget where Machine == OverflowMachine<Downstream.Input> {
     }
 
     @inlinable var lag: Int { ask { $0.queue.count } }
+
+    @inlinable var isAsked: Bool { ask { $0.isAsked } }
 
     @inlinable var unmetDemand: Demand {
         let look = word.look()

@@ -14,9 +14,12 @@
 extension Flow {
     /// Hands what it receives to all its subscribers, each with a buffer, at the pace of the slowest.
     ///
-    /// Upstream is asked for elements when there is a subscriber, `capacity` at most ahead of the slowest one, and topped up at
-    /// three quarters. A subscriber gets what comes after it has subscribed; while there is none, what was asked for
-    /// waits for the next one.
+    /// Upstream is asked for elements once a subscriber has asked, `capacity` at most ahead of the slowest one, and topped
+    /// up at three quarters. A subscriber gets what comes after it has subscribed.
+    ///
+    /// When the last subscriber has cancelled, upstream is cancelled [2.6], and who subscribes later gets
+    /// ``Rejection/cancelled``. Without `cancelsWithLastSubscriber` upstream stays, and what was asked for waits for the
+    /// next subscriber.
     ///
     /// ```
     /// upstream   --1-2-3--|
@@ -35,9 +38,13 @@ extension Flow {
 
         /// A processor without upstream and without subscribers.
         ///
-        /// - Parameter capacity: How many elements are asked for and held at most, at least 1.
+        /// - Parameters:
+        ///   - capacity: How many elements are asked for and held at most, at least 1.
+        ///   - cancelsWithLastSubscriber: Whether upstream is cancelled once there were subscribers and all have cancelled.
         /// - Precondition: `capacity >= 1`.
-        public init(capacity: Int = 256) { hub = ProcessorHub(capacity: capacity) }
+        public init(capacity: Int = 256, cancelsWithLastSubscriber: Bool = true) {
+            hub = ProcessorHub(capacity: capacity, cancelsWithLast: cancelsWithLastSubscriber)
+        }
 
         /// How many subscribers there are that have not cancelled.
         public var subscriberCount: Int { hub.sink.subscriberCount }
@@ -47,6 +54,7 @@ extension Flow {
         /// - Parameter subscriber: Gets the signals.
         public func subscribe<S: Subscriber>(_ subscriber: sending S) where S.Input == Element {
             hub.sink.subscribe(subscriber)
+            hub.noteSubscriber()
         }
 
         /// Takes an upstream; a second one is cancelled [2.5].
@@ -75,17 +83,20 @@ private final class ProcessorHub<Element: Sendable>: Sendable {
         var isConnected = false
         var outstanding = 0
         var parked = FlowQueue<Element>()
+        var hadSubscriber = false
         var isEnded = false
         var error: (any Error)?
     }
 
     private let word = DrainWord()
     private let capacity: Int
+    private let cancelsWithLast: Bool
     private let state = LockedState(State())
     let sink: Flow.Sink<Element>
 
-    init(capacity: Int) {
+    init(capacity: Int, cancelsWithLast: Bool) {
         self.capacity = capacity
+        self.cancelsWithLast = cancelsWithLast
         let bell = RoomBell()
         sink = Flow.Sink(.buffered(capacity: capacity), meter: nil, onDropped: nil, onRoom: { bell.ring() })
         bell.answer { [weak self] in self?.run() }
@@ -97,12 +108,32 @@ private final class ProcessorHub<Element: Sendable>: Sendable {
 
     func connect(_ subscription: any Flow.Subscription) {
         let isAccepted = state.withLock { state in
-            if state.isConnected { return false }
+            if state.isConnected || state.isEnded { return false }
             state.isConnected = true
             state.upstream = subscription
             return true
         }
         if isAccepted { run() } else { subscription.cancel() }
+    }
+
+    /// There was a subscriber from now on; it may have cancelled already.
+    func noteSubscriber() {
+        state.withLock { $0.hadSubscriber = true }
+        run()
+    }
+
+    /// Cancels upstream if there were subscribers and all have gone.
+    private func leaveIfDeserted() {
+        guard cancelsWithLast, state.withLock({ $0.hadSubscriber }), sink.subscriberCount == 0 else { return }
+        let left: (upstream: (any Flow.Subscription)?, parked: FlowQueue<Element>)? = state.withLock { state in
+            if state.isEnded { return nil }
+            state.isEnded = true
+            state.error = Rejection.cancelled
+            let parked = state.parked
+            state.parked = FlowQueue()
+            return (state.upstream.take(), parked)
+        }
+        left?.upstream?.cancel()
     }
 
     /// An upstream that sends what was not asked for is cut off.
@@ -143,6 +174,7 @@ private final class ProcessorHub<Element: Sendable>: Sendable {
     }
 
     private func move() {
+        leaveIfDeserted()
         while let element = state.withLock({ $0.parked.first }) {
             switch sink.emit(element) {
             case .ok, .terminated: _ = state.withLock { $0.parked.popFirst() }
@@ -151,7 +183,7 @@ private final class ProcessorHub<Element: Sendable>: Sendable {
         }
         let (isEnded, error) = state.withLock { ($0.isEnded, $0.error) }
         if isEnded { return sink.end(error) }
-        guard sink.subscriberCount > 0 else { return }
+        guard sink.isAsked else { return }
         // Only this loop adds to the lag.
         let lag = sink.maximumLag
         let due: (upstream: any Flow.Subscription, demand: Int)? = state.withLock { state in

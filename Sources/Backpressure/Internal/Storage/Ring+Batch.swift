@@ -64,7 +64,7 @@ extension Ring {
                 count &+= 1
             }
             guard count > 0 else { return nil }
-            let swap = position.weakCompareExchangeAcquiringAndReleasing(
+            let swap = position.weakCompareExchangeReleasing(
                 expected: word, desired: geometry.next(word &+ count &- 1))
             if swap.exchanged {
                 return BatchClaim(slot: first, count: Int(truncatingIfNeeded: count), stamp: done(word))

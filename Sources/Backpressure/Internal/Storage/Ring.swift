@@ -21,9 +21,13 @@
 // stamp    | load, sender     | acquire  | release of the taker | the slot's previous element was moved out before
 // stamp    | load, receiver   | acquire  | publish of the sender| the element was moved in before
 // stamp    | store            | release  | the two loads above  | hands the slot over
-// tail,head| claiming swap    | acq_rel  | the other's load     | a claim carries the moves that made it possible
+// tail,head| claiming swap    | release  | the other's load     | a claim carries the moves that made it possible; it
+//          |                  |          |                      | swaps the very word that its load has acquired
 // tail,head| load             | acquire  | claiming swap        | tail before stamp before head: else "full" could be
 //          |                  |          |                      | answered although it never was
+// tail,head| gate, by OR      | relaxed  | -                    | no claim succeeds on a gated word, and what the OR
+//          |                  |          |                      | returns is exact; elements are the stamps' affair
+// tail,head| gate opened      | release  | the load             | carries the limits and the moves under the lock along
 // limits   | load             | relaxed  | -                    | lowered only while gated: a word read after the gate
 //          |                  |          |                      | opened carries the write along. Raised at any time
 //
@@ -135,7 +139,7 @@ struct Ring: @unchecked Sendable {
         let geometry = geometry
         let slot = slot(word, geometry, stride: stride)
         guard decide(AtomicWord(at: slot).loadAcquiring() == geometry.freeStamp(word)) else { return .notReady }
-        let swap = tail.weakCompareExchangeAcquiringAndReleasing(expected: word, desired: geometry.next(word))
+        let swap = tail.weakCompareExchangeReleasing(expected: word, desired: geometry.next(word))
         return swap.exchanged ? .claimed(slot: slot, stamp: geometry.publishedStamp(word)) : .lost
     }
 
@@ -144,7 +148,7 @@ struct Ring: @unchecked Sendable {
         let geometry = geometry
         let slot = slot(word, geometry, stride: stride)
         guard decide(AtomicWord(at: slot).loadAcquiring() == geometry.publishedStamp(word)) else { return .notReady }
-        let swap = head.weakCompareExchangeAcquiringAndReleasing(expected: word, desired: geometry.next(word))
+        let swap = head.weakCompareExchangeReleasing(expected: word, desired: geometry.next(word))
         return swap.exchanged ? .claimed(slot: slot, stamp: geometry.releasedStamp(word)) : .lost
     }
 

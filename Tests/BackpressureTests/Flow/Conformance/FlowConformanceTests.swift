@@ -230,6 +230,21 @@ struct FlowConformanceTests {
         #expect(made >= 1)
     }
 
+    @Test("a multicast processor keeps the contracts of both its sides")
+    func processor() async {
+        var verification = ProcessorVerification<Int>(.deterministic, makeElement: { $0 }) {
+            Flow.MulticastProcessor<Int>(capacity: 8)
+        }
+        verification.maximumSubscribers = 5
+        verification.prefetch = 8
+        let outcomes = await verification.outcomes()
+        let violations = outcomes.flatMap(\.violations)
+        #expect(violations.isEmpty, "\(violations.map(\.description).joined(separator: "; "))")
+        let made = outcomes.count { $0.skipped == nil }
+        print("conformance of a processor: \(made) checks made, \(outcomes.count - made) do not apply")
+        #expect(made >= 50)
+    }
+
     @Test("no verification is of a stage without a row")
     func everyVerificationHasARow() {
         #expect(Set(Subjects.all.keys) == Set(OperatorTable.rows.map(\.name)))

@@ -56,6 +56,15 @@ struct AtomicWord: @unchecked Sendable {
             address, expected: expected, desired: desired, .acquiringAndReleasing, weak: true, file: file, line: line)
     }
 
+    /// May fail although the word holds `expected`; `original` is what it held.
+    @inlinable
+    func weakCompareExchangeReleasing(
+        expected: UInt64, desired: UInt64, file: StaticString = #fileID, line: UInt = #line
+    ) -> (exchanged: Bool, original: UInt64) {
+        ModelRuntime.atomicCompareExchange(
+            address, expected: expected, desired: desired, .releasing, weak: true, file: file, line: line)
+    }
+
     /// Fails only when the word holds something else than `expected`.
     @inlinable
     func compareExchangeAcquiringAndReleasing(
@@ -71,6 +80,12 @@ struct AtomicWord: @unchecked Sendable {
         _ mask: UInt64, file: StaticString = #fileID, line: UInt = #line
     ) -> UInt64 {
         ModelRuntime.atomicFetchOr(address, mask, .acquiringAndReleasing, file: file, line: line)
+    }
+
+    /// Sets the bits of `mask`; returns what the word held before.
+    @inlinable
+    func fetchOrRelaxed(_ mask: UInt64, file: StaticString = #fileID, line: UInt = #line) -> UInt64 {
+        ModelRuntime.atomicFetchOr(address, mask, .relaxed, file: file, line: line)
     }
 
     /// Keeps only the bits of `mask`; returns what the word held before.

@@ -51,6 +51,14 @@ struct AtomicWord: @unchecked Sendable {
         cell.pointee.weakCompareExchange(expected: expected, desired: desired, ordering: .acquiringAndReleasing)
     }
 
+    /// May fail although the word holds `expected`; `original` is what it held.
+    @inlinable @inline(__always)
+    func weakCompareExchangeReleasing(
+        expected: UInt64, desired: UInt64
+    ) -> (exchanged: Bool, original: UInt64) {
+        cell.pointee.weakCompareExchange(expected: expected, desired: desired, ordering: .releasing)
+    }
+
     /// Fails only when the word holds something else than `expected`.
     @inlinable @inline(__always)
     func compareExchangeAcquiringAndReleasing(
@@ -63,6 +71,12 @@ struct AtomicWord: @unchecked Sendable {
     @inlinable @inline(__always)
     func fetchOrAcquiringAndReleasing(_ mask: UInt64) -> UInt64 {
         cell.pointee.bitwiseOr(mask, ordering: .acquiringAndReleasing).oldValue
+    }
+
+    /// Sets the bits of `mask`; returns what the word held before.
+    @inlinable @inline(__always)
+    func fetchOrRelaxed(_ mask: UInt64) -> UInt64 {
+        cell.pointee.bitwiseOr(mask, ordering: .relaxed).oldValue
     }
 
     /// Keeps only the bits of `mask`; returns what the word held before.
