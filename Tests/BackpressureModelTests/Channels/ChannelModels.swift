@@ -232,6 +232,9 @@
                 "full: reserve, give back | drop | receive", capacities: [2], overflow: .dropOldest, filled: 1,
                 [[.reserve, .giveBack], [.trySend(10)], [.tryReceive]])
             + inModes(
+                "reserve 2, give back | reserve 2, give back", capacities: [2],
+                [[.reserveMany(2), .giveBackMany(2)], [.reserveMany(2), .giveBackMany(2)]])
+            + inModes(
                 "reserve, give back | finish | receive", [[.reserve, .giveBack], [.finish], [.receive]])
             + inModes(
                 "reserve, fill | finish | receive x2", [[.reserve, .fill(0)], [.finish], [.receive, .receive]])

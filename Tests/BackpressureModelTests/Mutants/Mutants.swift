@@ -135,7 +135,8 @@
             add(ChannelModels.exact)
             add(
                 CapacityModels.below + CapacityModels.up + CapacityModels.down + CapacityModels.watermarks
-                    + CapacityModels.patience)
+                    + CapacityModels.patience
+                    + [CapacityModels.servedAtTheEnd, CapacityModels.granted, CapacityModels.evicting])
             add(ChannelModels.reserved)
             add(ChannelModels.bypass, Options(strategy: .preemptionBounded(1)), ", one preemption")
             add(
