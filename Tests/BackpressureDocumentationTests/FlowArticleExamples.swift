@@ -109,4 +109,16 @@ struct FlowArticleExamples {
 
         #expect(sum == 10)
     }
+
+    @Test("demands add up")
+    func demands() {
+        var demand: Demand = 3
+        demand += 4
+        print(demand)  // 7
+        demand += .unbounded
+        demand -= 1_000
+        print(demand)  // unbounded
+
+        #expect(demand.isUnbounded && Demand(3) + 4 == 7)
+    }
 }

@@ -157,7 +157,7 @@ struct ServicesArticlesExamples {
         }
 
         func answer(_ rejection: Rejection) -> Answer {
-            let response = rejection.response()  // jittered, so that those turned away together do not come back together
+            let response = rejection.response()  // jittered, so that not all come back together
             return Answer(status: response.status, retryAfter: response.retryAfter)
         }
     }

@@ -16,7 +16,24 @@ public struct Metric: Hashable, Sendable {
 
     /// What one is one of.
     public enum Unit: String, Hashable, Sendable {
-        case elements, permits, tokens, credits, calls, tasks, keys, bytes, changes
+        /// What a channel carries.
+        case elements
+        /// Of a semaphore or limiter.
+        case permits
+        /// Of a rate limiter.
+        case tokens
+        /// Of a credit window.
+        case credits
+        /// Operations, or calls to a dependency.
+        case calls
+        /// Tasks that wait.
+        case tasks
+        /// Of a keyed limiter.
+        case keys
+        /// Of memory.
+        case bytes
+        /// Of a state.
+        case changes
         /// A share, 0 to 1.
         case ratio
         /// 1 or 0.
