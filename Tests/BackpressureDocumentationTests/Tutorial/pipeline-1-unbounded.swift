@@ -2,11 +2,11 @@
 // swift-backpressure
 
 /// Everything that is sent is kept until somebody asks for it: the buffer has no bound.
-func unboundedPipeline(_ sensor: Sensor, into store: Store) async -> Int {
+func unboundedPipeline(_ station: Station, into store: Store) async -> Int {
     let (events, source) = AsyncStream.makeStream(of: Event.self)
 
     var buffered = 0
-    for event in sensor.events {
+    for event in station.events {
         if case .enqueued = source.yield(event) { buffered += 1 }
     }
     source.finish()

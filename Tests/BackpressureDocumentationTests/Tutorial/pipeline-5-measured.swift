@@ -5,7 +5,7 @@ import Backpressure
 import BackpressureMetrics
 
 /// The channel has a name in a registry, and rules say when it is overloaded.
-func measuredPipeline(_ sensor: Sensor, into store: Store) async throws -> HealthReport {
+func measuredPipeline(_ station: Station, into store: Store) async throws -> HealthReport {
     let events = PriorityChannel<Event, Never>(
         capacity: 8,
         lanes: [PriorityLane(capacity: 8), PriorityLane(capacity: 8)],
@@ -15,7 +15,7 @@ func measuredPipeline(_ sensor: Sensor, into store: Store) async throws -> Healt
     try registry.add(events, named: "events")
     let monitor = HealthMonitor(registry)
 
-    for event in sensor.events {
+    for event in station.events {
         _ = events.trySend(event, lane: event.isAlarm ? 0 : 1)
     }
     events.finish()

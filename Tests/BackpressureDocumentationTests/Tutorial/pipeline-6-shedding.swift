@@ -5,7 +5,7 @@ import Backpressure
 import BackpressureMetrics
 
 /// Measurements are shed before they cost anything, as many as the load demands; alarms pass.
-func sheddingPipeline(_ sensor: Sensor, into store: Store) async throws -> (shed: UInt64, depth: Int) {
+func sheddingPipeline(_ station: Station, into store: Store) async throws -> (shed: UInt64, depth: Int) {
     let events = PriorityChannel<Event, Never>(
         capacity: 8,
         lanes: [PriorityLane(capacity: 8), PriorityLane(capacity: 8)],
@@ -21,7 +21,7 @@ func sheddingPipeline(_ sensor: Sensor, into store: Store) async throws -> (shed
             await store.save(event)
         }
     }
-    for event in sensor.events {
+    for event in station.events {
         if event.number.isMultiple(of: 10) {
             shedder.update(load: monitor.look().status == .healthy ? 1 : 4)  // four times too much
         }

@@ -9,8 +9,8 @@ struct Event: Sendable {
     var isAlarm: Bool
 }
 
-/// A sensor that is read a hundred times in a burst, whether or not anybody keeps up.
-struct Sensor {
+/// A station that reports a hundred events in a burst, whether or not anybody keeps up.
+struct Station {
     let events = (1...100).map { Event(number: $0, isAlarm: $0.isMultiple(of: 20)) }
 }
 

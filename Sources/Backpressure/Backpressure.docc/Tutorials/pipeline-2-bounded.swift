@@ -4,11 +4,11 @@
 import Backpressure
 
 /// The channel holds 8 events at most: who sends the ninth waits until there is room.
-func boundedPipeline(_ sensor: Sensor, into store: Store) async -> Int {
+func boundedPipeline(_ station: Station, into store: Store) async -> Int {
     let events = BoundedChannel<Event, Never>(capacity: 8)
 
     let source = Task {
-        for event in sensor.events {
+        for event in station.events {
             _ = await events.send(event)
         }
         events.finish()

@@ -4,7 +4,7 @@
 import Backpressure
 
 /// A source that cannot wait: what does not fit is dropped, the oldest first, and somebody hears of it.
-func droppingPipeline(_ sensor: Sensor, into store: Store, onDrop: @escaping @Sendable (Event) -> Void) async -> UInt64
+func droppingPipeline(_ station: Station, into store: Store, onDrop: @escaping @Sendable (Event) -> Void) async -> UInt64
 {
     let events = BoundedChannel<Event, Never>(
         capacity: 8,
@@ -12,7 +12,7 @@ func droppingPipeline(_ sensor: Sensor, into store: Store, onDrop: @escaping @Se
         onUndelivered: { event, _ in onDrop(event) }
     )
 
-    for event in sensor.events {
+    for event in station.events {
         _ = events.trySend(event)  // synchronous: a callback may do it
     }
     events.finish()
