@@ -160,19 +160,19 @@ def queue(c, places, beyond):
             color = c["bad"] if is_alarm else c["accent"]
             parts.append(f'<rect x="{150 + place * size + 4}" y="{top + 4}" width="{size - 8}" height="{size - 8}" rx="8" '
                          f'fill="{color}"/>')
-        parts.append(text(150 + 4 * size, top + size + 36, "8 at any instant", c["faint"], 15))
+        parts.append(text(150 + 4 * size, top + size + 36, "8 at any instant", c["faint"], 22))
     for number in range(beyond):
         column, row = number % 8, number // 8
         left = 150 + (7 - column) * size if places is None else 84 - column * size
         parts.append(f'<rect x="{left + 4}" y="{top + 4 - (row - 1 if places is None else 0) * size}" '
                      f'width="{size - 8}" height="{size - 8}" rx="8" fill="none" stroke="{c["accent"]}" stroke-width="2"/>')
     if places is None:
-        parts.append(text(150 + 4 * size, top + 2 * size + 36, "no bound", c["faint"], 15))
+        parts.append(text(150 + 4 * size, top + 2 * size + 36, "no bound", c["faint"], 22))
     parts.append(f'<path d="M{bound + 18} {top + size / 2} H{bound + 62}" stroke="{c["line"]}" stroke-width="2" '
                  f'marker-end="url(#arrow)"/>')
     parts.append(f'<rect x="{bound + 70}" y="{top - 16}" width="110" height="{size + 32}" rx="8" fill="{c["answer"]}" '
                  f'stroke="{c["line"]}"/>')
-    parts.append(text(bound + 125, top + size / 2 + 6, "store", c["text"], 17, weight="600"))
+    parts.append(text(bound + 125, top + size / 2 + 6, "store", c["text"], 24, weight="600"))
     return svg(720, 220, parts)
 
 
@@ -188,13 +188,13 @@ def measured(c):
     for level, color, word in ((0.85, c["bad"], "fires"), (0.7, c["good"], "clears")):
         parts.append(f'<path d="M{left} {y(level):g} H{left + width}" stroke="{color}" stroke-dasharray="6 5" '
                      f'stroke-width="1.5"/>')
-        parts.append(text(left - 8, y(level) + 5, f"{level}", c["faint"], 14, "end"))
-        parts.append(text(left + width, y(level) - 6, word, color, 14, "end"))
+        parts.append(text(left - 8, y(level) + 5, f"{level}", c["faint"], 18, "end"))
+        parts.append(text(left + width, y(level) - 6, word, color, 20, "end"))
     step = width / (len(levels) - 1)
     line = " ".join(f"{left + index * step:g},{y(level):g}" for index, level in enumerate(levels))
     parts.append(f'<polyline points="{line}" fill="none" stroke="{c["accent"]}" stroke-width="3"/>')
     parts.append(f'<path d="M{left} {top} V{top + height} H{left + width}" fill="none" stroke="{c["line"]}"/>')
-    parts.append(text(left + width / 2, top + height + 26, "time", c["faint"], 15))
+    parts.append(text(left + width / 2, top + height + 26, "time", c["faint"], 20))
     return svg(720, 220, parts)
 
 

@@ -4,7 +4,9 @@
 import Backpressure
 
 /// A source that cannot wait: what does not fit is dropped, the oldest first, and somebody hears of it.
-func droppingPipeline(_ station: Station, into store: Store, onDrop: @escaping @Sendable (Event) -> Void) async -> UInt64
+func droppingPipeline(
+    _ station: Station, into store: Store, onDrop: @escaping @Sendable (Event) -> Void
+) async -> UInt64 {
 {
     let events = BoundedChannel<Event, Never>(
         capacity: 8,
