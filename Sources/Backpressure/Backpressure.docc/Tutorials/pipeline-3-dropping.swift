@@ -7,7 +7,6 @@ import Backpressure
 func droppingPipeline(
     _ station: Station, into store: Store, onDrop: @escaping @Sendable (Event) -> Void
 ) async -> UInt64 {
-{
     let events = BoundedChannel<Event, Never>(
         capacity: 8,
         overflow: .dropOldest,
