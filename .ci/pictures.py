@@ -198,7 +198,18 @@ def measured(c):
     return svg(720, 220, parts)
 
 
+def card(c):
+    """A queue, small and without words, for the list of tutorials."""
+    parts = [f'<rect x="20" y="20" width="300" height="120" rx="16" fill="{c["box"]}" stroke="{c["accent"]}" '
+             f'stroke-width="4"/>']
+    for place in range(3):
+        color = c["bad"] if place == 2 else c["accent"]
+        parts.append(f'<rect x="{38 + place * 92}" y="40" width="80" height="80" rx="14" fill="{color}"/>')
+    return svg(340, 160, parts)
+
+
 PICTURES = {
+    "tutorial-card": card,
     "choosing": choosing,
     "gcra": gcra,
     "tutorial-unbounded": lambda colors: queue(colors, None, 24),
