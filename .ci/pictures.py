@@ -199,8 +199,8 @@ def measured(c):
 
 
 def card(c):
-    """A queue, small and without words, for the list of tutorials."""
-    parts = [f'<rect x="20" y="20" width="300" height="120" rx="16" fill="{c["box"]}" stroke="{c["accent"]}" '
+    """A queue, small and without words, for the list of tutorials: a page that is dark in either theme."""
+    parts = [f'<rect x="20" y="20" width="300" height="120" rx="16" fill="none" stroke="{c["accent"]}" '
              f'stroke-width="4"/>']
     for place in range(3):
         color = c["bad"] if place == 2 else c["accent"]
