@@ -6,7 +6,7 @@ import PackageDescription
 
 let tasks = [
     "HandOver", "Timeout", "DropOldest", "LimitConcurrency", "RatePerTenant", "RequestN", "PauseResume",
-    "BreakerAndRetries",
+    "BreakerAndRetries", "ShutdownWithDrain",
 ]
 
 let package = Package(
@@ -16,6 +16,11 @@ let package = Package(
         .package(name: "swift-backpressure", path: Context.environment["BACKPRESSURE_PATH"] ?? "../..")
     ],
     targets: tasks.map { name in
-        .executableTarget(name: name, dependencies: [.product(name: "Backpressure", package: "swift-backpressure")])
+        .executableTarget(
+            name: name,
+            dependencies: [
+                .product(name: "Backpressure", package: "swift-backpressure"),
+                .product(name: "BackpressureMetrics", package: "swift-backpressure"),
+            ])
     }
 )
