@@ -34,6 +34,7 @@ final class PartitionCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     let timeSource: TimeSource
     let state: LockedState<State>
     let timer = DeadlineTimer()
+    let waits = OwnedWaitLog()
 
     init(
         name: String, limit: Int, shares: [Int], waiterLimit: Int, maximumWait: Duration?, timeSource: TimeSource
@@ -160,7 +161,11 @@ final class PartitionCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         case .entered: return nil
         case .rejected(let reason): return reason
         case .waits(let waiter):
+            let watch = WaitWatch(.acquire, waiter, name: name) {
+                state.withLock { $0.lists.reduce(0) { $0 + $1.count } }
+            }
             await waiter.sleep(cancelling: self)
+            watch.end(waiter, waits.log, timeSource)
             return conclude(waiter)
         }
     }

@@ -122,7 +122,8 @@ public final class PartitionedBulkhead<Key: Hashable & Sendable>: Sendable {
     ///
     /// - Returns: The readings of every partition, all of one instant; under nil the calls of all other kinds.
     public func snapshot() -> PartitionedBulkheadSnapshot<Key> {
-        core.state.withLock { state in
+        let (now, waits) = (core.timeSource.now(), core.waits.log.histogram)
+        return core.state.withLock { state in
             func partition(_ index: Int) -> PartitionSnapshot {
                 let (books, counters) = (state.books.partitions[index], state.counters[index])
                 return PartitionSnapshot(
@@ -134,7 +135,8 @@ public final class PartitionedBulkhead<Key: Hashable & Sendable>: Sendable {
             partitions[Key?.none] = partition(indices.count)
             return PartitionedBulkheadSnapshot(
                 name: core.name, limit: state.books.limit, inUse: state.books.total, isClosed: state.isClosed,
-                partitions: partitions)
+                partitions: partitions, oldestWait: state.lists.compactMap { $0.first?.age(at: now) }.max(),
+                waits: waits)
         }
     }
 }
@@ -151,6 +153,10 @@ public struct PartitionedBulkheadSnapshot<Key: Hashable & Sendable>: Hashable, S
     public let isClosed: Bool
     /// The partitions by their keys; under nil the one of all other kinds.
     public let partitions: [Key?: PartitionSnapshot]
+    /// How long the call that came first has been waiting; nil when none waits.
+    public let oldestWait: Duration?
+    /// How long calls waited whose wait is over, of all kinds, however it ended, until they ran again.
+    public let waits: WaitHistogram
 }
 
 /// The readings of one partition.

@@ -99,7 +99,8 @@ extension ChannelCore {
 
     /// Everything that can be read, of one instant.
     func snapshot() -> ChannelSnapshot {
-        withState { state, _ in
+        let now = timeSource.now()
+        var snapshot = withState { state, _ in
             gate(&state)
             defer { settle(&state) }
             let depth = depth(state)
@@ -128,7 +129,12 @@ extension ChannelCore {
                 sendsParked: counters.sendsParked,
                 receivesParked: counters.receivesParked,
                 isClosed: state.closure != .open,
-                isPaused: state.pressure.isPaused)
+                isPaused: state.pressure.isPaused,
+                oldestSendWait: state.senders.first?.age(at: now),
+                oldestReceiveWait: state.receivers.first?.age(at: now))
         }
+        snapshot.sendWaits = ring.sendLog.histogram
+        snapshot.receiveWaits = ring.receiveLog.histogram
+        return snapshot
     }
 }

@@ -89,8 +89,14 @@ extension ChannelCore {
     @usableFromInline
     nonisolated(nonsending) func wait(_ waiter: WaiterRef, isSender: Bool, polling: Bool) async {
         if polling { await poll(waiter) }
+        let watch = WaitWatch(isSender ? .send : .receive, waiter) { waitingCount(isSender: isSender) }
         await waiter.sleep(cancelling: self)
+        watch.end(waiter, isSender ? ring.sendLog : ring.receiveLog, timeSource)
         if waiter.pointer.pointee.isSteward { await serve(isSender: isSender) }
+    }
+
+    private func waitingCount(isSender: Bool) -> Int {
+        state.withLock { isSender ? $0.senders.count : $0.receivers.count }
     }
 
     // Apart from `wait`, so that the frame of a task that merely sleeps stays small.

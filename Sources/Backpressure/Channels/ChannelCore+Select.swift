@@ -53,7 +53,8 @@ extension ChannelCore: SelectableCore {
     }
 
     func link(_ node: WaiterRef, isSender: Bool, times: WaitTimes) -> SelectStep {
-        withState { state, effects in
+        let times = WaitTimes(now: timeSource.now(), deadline: times.deadline)
+        return withState { state, effects in
             gate(&state)
             defer { settle(&state) }
             if isSender, state.closure != .open { return conclude(node, closedVerdict(state)) }

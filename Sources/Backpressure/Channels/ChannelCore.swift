@@ -79,6 +79,8 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
 
     deinit {
         timer.cancel()
+        ring.sendLog.deallocate()
+        ring.receiveLog.deallocate()
         allocation.deallocate()
     }
 

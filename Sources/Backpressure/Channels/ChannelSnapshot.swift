@@ -46,6 +46,14 @@ public struct ChannelSnapshot: Hashable, Sendable {
     public let isClosed: Bool
     /// Whether the watermarks hold senders back: see ``Watermarks``.
     public internal(set) var isPaused = false
+    /// How long the sender that came first has been waiting; nil when none waits.
+    public internal(set) var oldestSendWait: Duration?
+    /// How long the receiver that came first has been waiting; nil when none waits.
+    public internal(set) var oldestReceiveWait: Duration?
+    /// How long senders waited whose wait is over, however it ended, until they ran again; those of a select excepted.
+    public internal(set) var sendWaits = WaitHistogram()
+    /// How long receivers waited whose wait is over, however it ended, until they ran again; those of a select excepted.
+    public internal(set) var receiveWaits = WaitHistogram()
 
     /// ``depth`` as a share of ``capacity``, 0 to 1.
     public var depthRatio: Double { Double(depth) / Double(capacity) }

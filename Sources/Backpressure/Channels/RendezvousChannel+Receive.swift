@@ -84,7 +84,7 @@ extension RendezvousChannel where Element: ~Copyable {
             return nil
         }
         if !core.lookForPartner(waiter, isSender: false) {
-            await core.wait(waiter)
+            await core.wait(waiter, isSender: false)
         } else if core.isYieldDue(waiter) {
             await Task.yield()
         }

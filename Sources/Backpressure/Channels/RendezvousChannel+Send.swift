@@ -75,7 +75,7 @@ extension RendezvousChannel where Element: ~Copyable {
             return answer(outcome, &slot)
         }
         if !core.lookForPartner(waiter, isSender: true) {
-            await core.wait(waiter)
+            await core.wait(waiter, isSender: true)
         } else if core.isYieldDue(waiter) {
             await Task.yield()
         }

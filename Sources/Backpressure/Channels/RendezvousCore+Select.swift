@@ -16,7 +16,8 @@ extension RendezvousCore: SelectableCore {
     /// Meets the waiters of the other side in their order; those that are dead are taken out, those of the same task
     /// passed over.
     func link(_ node: WaiterRef, isSender: Bool, times: WaitTimes) -> SelectStep {
-        withState { state, effects in
+        let times = WaitTimes(now: timeSource.now(), deadline: times.deadline)
+        return withState { state, effects in
             guard decide(state.closure == .open) else {
                 guard node.claim() else { return .decided }
                 node.end(state.closure == .abandoned ? .abandoned : .finished)

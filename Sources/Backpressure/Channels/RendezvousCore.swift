@@ -76,6 +76,8 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     /// Elements that went from a sender to a receiver; on the word's line, which whoever adds has just written.
     private let handedOver: AtomicWord
     private let refusals: AtomicWord
+    private let sendLog: WaitLog
+    private let receiveLog: WaitLog
     private let closedFlag: AtomicWord
     private let senderLooks: BoundedLook
     private let receiverLooks: BoundedLook
@@ -103,6 +105,8 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         receiverSpare = AtomicWord(at: memory.start + 264)
         refusals = AtomicWord(at: memory.start + 384)
         closedFlag = AtomicWord(at: memory.start + 392)
+        sendLog = WaitLog(at: memory.start + 400)
+        receiveLog = WaitLog(at: memory.start + 408)
     }
 
     deinit {
@@ -110,6 +114,8 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         for spare in [senderSpare, receiverSpare] {
             MeetingWord.waiter(spare.loadAcquiring())?.deallocate(payload: layout)
         }
+        sendLog.deallocate()
+        receiveLog.deallocate()
         memory.deallocate()
     }
 
@@ -379,7 +385,15 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     /// Suspends the calling task until its wait is over.
     @inline(never)
     @usableFromInline
-    nonisolated(nonsending) func wait(_ waiter: WaiterRef) async { await waiter.sleep(cancelling: self) }
+    nonisolated(nonsending) func wait(_ waiter: WaiterRef, isSender: Bool) async {
+        let watch = WaitWatch(isSender ? .send : .receive, waiter) { waitingCount(isSender: isSender) }
+        await waiter.sleep(cancelling: self)
+        watch.end(waiter, isSender ? sendLog : receiveLog, timeSource)
+    }
+
+    private func waitingCount(isSender: Bool) -> Int {
+        state.withLock { isSender ? $0.senders.count : $0.receivers.count }
+    }
 
     /// A probe of the look: the cell is the waiter's own, so loading it often disturbs nobody.
     @inline(__always)
@@ -460,7 +474,8 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     var isClosed: Bool { closedFlag.loadAcquiring() != 0 }
 
     func snapshot() -> RendezvousSnapshot {
-        withState { state, _ in
+        let now = timeSource.now()
+        var snapshot = withState { state, _ in
             RendezvousSnapshot(
                 handedOver: handedOver.loadRelaxed(),
                 refused: refusals.loadRelaxed(),
@@ -470,8 +485,13 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
                 receivesCancelled: state.counters.receivesCancelled,
                 waitingSenders: state.senders.count,
                 waitingReceivers: state.receivers.count,
-                isClosed: state.closure != .open)
+                isClosed: state.closure != .open,
+                oldestSendWait: state.senders.first?.age(at: now),
+                oldestReceiveWait: state.receivers.first?.age(at: now))
         }
+        snapshot.sendWaits = sendLog.histogram
+        snapshot.receiveWaits = receiveLog.histogram
+        return snapshot
     }
 
     // MARK: - Under the lock

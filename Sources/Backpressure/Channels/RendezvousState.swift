@@ -59,4 +59,12 @@ public struct RendezvousSnapshot: Hashable, Sendable {
     public let waitingReceivers: Int
     /// Whether the channel was finished or cancelled.
     public let isClosed: Bool
+    /// How long the sender that came first has been waiting; nil when none waits.
+    public let oldestSendWait: Duration?
+    /// How long the receiver that came first has been waiting; nil when none waits.
+    public let oldestReceiveWait: Duration?
+    /// How long senders slept whose wait is over, however it ended; waits that a short look ended are not among them.
+    public internal(set) var sendWaits = WaitHistogram()
+    /// How long receivers slept whose wait is over, however it ended; waits that a short look ended are not among them.
+    public internal(set) var receiveWaits = WaitHistogram()
 }

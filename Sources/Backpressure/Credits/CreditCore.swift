@@ -16,6 +16,7 @@ final class CreditCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     let grantTime: Int64
     private let onReclaim: (@Sendable (ReclaimedCredits) -> Void)?
     private let timer = DeadlineTimer()
+    let waits = OwnedWaitLog()
 
     init(
         capacity: Int, batch: Int, leaseTime: Int64, grantTime: Int64, timeSource: TimeSource,

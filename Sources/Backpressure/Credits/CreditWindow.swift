@@ -125,7 +125,9 @@ public final class CreditWindow: Sendable {
         var outcome = core.grantOrWait(
             atLeast: least, atMost: most, lifetime: core.grantTime, timeout: timeout)
         if case .registered(let waiter) = outcome {
+            let watch = WaitWatch(.credits, waiter) { core.state.withLock { $0.grantees.count } }
             await waiter.sleep(cancelling: core)
+            watch.end(waiter, core.waits.log, core.timeSource)
             outcome = core.outcome(of: waiter)
         }
         switch outcome {
@@ -219,13 +221,15 @@ public final class CreditWindow: Sendable {
 
     /// What the window is doing and has done, at one instant.
     public func snapshot() -> CreditSnapshot {
-        core.withState { state, _ in
+        let waits = core.waits.log.histogram
+        return core.withState { state, _ in
             CreditSnapshot(
                 capacity: state.capacity, available: state.available, unspent: state.table.granted,
                 leased: state.table.out - state.table.granted, peak: state.peak, granted: state.counters.granted,
                 spent: state.counters.spent, settled: state.counters.settled, givenBack: state.counters.givenBack,
                 reclaimed: state.counters.reclaimed, lateReturns: state.counters.lateReturns,
-                overruns: state.counters.overruns, waiting: state.grantees.count, isStopped: state.phase != .open)
+                overruns: state.counters.overruns, waiting: state.grantees.count, isStopped: state.phase != .open,
+                oldestWait: state.grantees.first?.age(at: state.now), waits: waits)
         }
     }
 }

@@ -60,6 +60,10 @@ public struct CreditSnapshot: Hashable, Sendable {
     public let waiting: Int
     /// Whether grants are stopped, by a drain or by close.
     public let isStopped: Bool
+    /// How long the task that came first has been waiting for a grant; nil when none waits.
+    public let oldestWait: Duration?
+    /// How long tasks waited for grants whose wait is over, however it ended, until they ran again.
+    public let waits: WaitHistogram
 
     /// Credits that are out: ``unspent`` and ``leased``.
     public var out: Int { unspent + leased }

@@ -59,6 +59,7 @@ final class KeyedCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
 
     let timeSource: TimeSource
     let timer = DeadlineTimer()
+    let waits = OwnedWaitLog()
     let queue = LockedState(KeyedQueue())
     let shards: [Shard]
     let maxWaiters: Int
@@ -217,11 +218,12 @@ final class KeyedCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     func snapshot(for key: KeyReference) -> RateLimiterSnapshot {
         let now = present()
         let (available, limit) = withBucket(key, now: now) { ($0.available(now: $1), $0.limit) }
+        let waits = waits.log.histogram
         return queue.withLock { queue in
             RateLimiterSnapshot(
                 available: available, limit: Int(clamping: limit), waiting: queue.waiting.count,
                 parked: queue.parked, granted: queue.granted, cancelled: queue.cancelled, timedOut: 0,
-                refused: queue.refused)
+                refused: queue.refused, oldestWait: nil, waits: waits)
         }
     }
 
@@ -267,7 +269,9 @@ final class KeyedCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     /// Suspends the task until its tokens are there; false when it was cancelled first.
     @inline(never)
     nonisolated(nonsending) func wait(_ waiter: WaiterRef) async -> Bool {
+        let watch = WaitWatch(.tokens, waiter) { queue.withLock { $0.waiting.count } }
         await waiter.sleep(cancelling: self)
+        watch.end(waiter, waits.log, timeSource)
         let verdict = waiter.verdict
         waiter.deallocate(payload: layout)
         return verdict == .granted

@@ -160,6 +160,8 @@ public final class KeyedRateLimiter<Key: Hashable & Sendable>: Sendable {
         public let tableBytes: Int
         /// Tasks waiting for tokens now.
         public let waiting: Int
+        /// How long tasks waited whose wait is over, of all keys, however it ended, until they ran again.
+        public let waits: WaitHistogram
     }
 
     /// The readings of now, shard after shard.
@@ -177,6 +179,6 @@ public final class KeyedRateLimiter<Key: Hashable & Sendable>: Sendable {
         }
         return Snapshot(
             keys: keys, evictedKeys: evicted, forgivenTokens: forgiven, tableBytes: bytes,
-            waiting: core.queue.withLock { $0.waiting.count })
+            waiting: core.queue.withLock { $0.waiting.count }, waits: core.waits.log.histogram)
     }
 }

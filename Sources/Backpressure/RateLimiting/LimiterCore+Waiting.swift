@@ -90,7 +90,9 @@ extension LimiterCore {
         case .taken: return
         case .failed(let error): throw error
         case .registered(let waiter):
+            let watch = WaitWatch(.tokens, waiter) { state.withLock { $0.waiterCount } }
             await waiter.sleep(cancelling: self)
+            watch.end(waiter, waits.log, timeSource)
             switch leave(waiter) {
             case .granted: return
             case .timedOut: throw .rejected(.timedOut)

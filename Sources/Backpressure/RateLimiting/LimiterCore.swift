@@ -20,6 +20,7 @@ class LimiterCore<Schedule: RateSchedule>: WaitCanceller, DeadlineOwner, @unchec
     let timeSource: TimeSource
     let state: LockedState<LimiterState<Schedule>>
     let timer = DeadlineTimer()
+    let waits = OwnedWaitLog()
     let maxWaiters: Int
     let observer: (@Sendable (RateEvent) -> Void)?
     let layout = SlotLayout(of: LimiterTicket<Schedule.Mark>.self)
@@ -155,11 +156,13 @@ class LimiterCore<Schedule: RateSchedule>: WaitCanceller, DeadlineOwner, @unchec
         return withState(settlingAt: now) { state, effects in
             let owed = Int(clamping: state.queued)
             let available = state.schedule.available(now: now)
+            let oldest = (state.booked.first ?? state.waiting.first)?.age(at: now)
             return RateLimiterSnapshot(
                 available: available.subtractingReportingOverflow(owed).partialValue,
                 limit: Int(clamping: state.schedule.limit),
                 waiting: state.waiterCount, parked: state.parked, granted: state.granted,
-                cancelled: state.cancelled, timedOut: state.timedOut, refused: state.refused)
+                cancelled: state.cancelled, timedOut: state.timedOut, refused: state.refused, oldestWait: oldest,
+                waits: waits.log.histogram)
         }
     }
 

@@ -69,4 +69,8 @@ public struct RateLimiterSnapshot: Hashable, Sendable {
     public let timedOut: UInt64
     /// Requests refused before they waited: too late, or too many waiting.
     public let refused: UInt64
+    /// How long the task that came first has been waiting; nil when none waits, and of a ``KeyedRateLimiter``.
+    public let oldestWait: Duration?
+    /// How long tasks waited whose wait is over, however it ended, until they ran again.
+    public let waits: WaitHistogram
 }

@@ -121,8 +121,10 @@ extension SemaphoreCore {
 
     /// Suspends the calling task until its wait is over.
     private nonisolated(nonsending) func wait(_ waiter: WaiterRef) async -> Rejection? {
+        let watch = WaitWatch(.acquire, waiter, name: name) { waiting }
         await waiter.sleep(cancelling: self)
         if waiter.isSteward, answerCall(waiter, now: timeSource.now()) { await waiter.sleep(cancelling: self) }
+        watch.end(waiter, waitLog, timeSource)
         return conclude(waiter)
     }
 

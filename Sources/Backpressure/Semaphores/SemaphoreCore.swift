@@ -49,6 +49,8 @@ final class SemaphoreCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     /// `tryAcquire` that were refused, and the looks: on a line of their own.
     private let refusals: AtomicWord
     let looks: BoundedLook
+    /// How long acquisitions waited.
+    let waitLog: WaitLog
     /// How many newcomers may pass a waiter; 0 is strict.
     let bypass: UInt64
     let order: WaiterOrder
@@ -73,6 +75,7 @@ final class SemaphoreCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         word = PermitWord(at: allocation.start + 8)
         refusals = AtomicWord(at: allocation.start + 64)
         looks = BoundedLook(record: AtomicWord(at: allocation.start + 72))
+        waitLog = WaitLog(at: allocation.start + 80)
         bypass = fairness.bypass
         self.order = order
         self.waiterLimit = waiterLimit
@@ -88,6 +91,7 @@ final class SemaphoreCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
 
     deinit {
         timer.cancel()
+        waitLog.deallocate()
         allocation.deallocate()
     }
 
@@ -140,7 +144,8 @@ final class SemaphoreCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     func noteRefusal() { _ = refusals.fetchAddRelaxed(1) }
 
     func snapshot() -> SemaphoreSnapshot {
-        withState { state, _ in
+        let now = timeSource.now()
+        var snapshot = withState { state, _ in
             // One load: permits and turns of one instant. The limit changes under the lock only.
             let word = word.word.loadAcquiring()
             let available = PermitLayout.available(word)
@@ -162,8 +167,11 @@ final class SemaphoreCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
                 exceeded: state.counters.exceeded,
                 timedOut: state.counters.timedOut,
                 cancelled: state.counters.cancelled,
-                isClosed: state.isClosed)
+                isClosed: state.isClosed,
+                oldestWait: (state.called ?? state.waiters.first)?.age(at: now))
         }
+        snapshot.waits = waitLog.histogram
+        return snapshot
     }
 
     /// Keeps the peak.

@@ -41,6 +41,10 @@ public struct SemaphoreSnapshot: Hashable, Sendable {
     public let cancelled: UInt64
     /// Whether the semaphore was closed.
     public let isClosed: Bool
+    /// How long the task that came first has been waiting; nil when none waits.
+    public let oldestWait: Duration?
+    /// How long tasks waited whose wait is over, however it ended, until they ran again.
+    public internal(set) var waits = WaitHistogram()
 
     /// ``inUse`` as a share of ``limit``, 0 to 1, or more while there is a debt.
     public var utilization: Double { Double(inUse) / Double(limit) }

@@ -223,7 +223,8 @@ public final class WorkerPool: Sendable {
             name: name, workers: workers, queueLimit: queueLimit, running: counts.running, waiting: queue.depth,
             peakWaiting: queue.peakDepth, finished: counts.finished, callerRan: counts.callerRan,
             rejected: queue.refused, dropped: queue.droppedNewest + queue.evicted + queue.abandoned,
-            isShutDown: queue.isClosed)
+            isShutDown: queue.isClosed, oldestSubmitWait: queue.oldestSendWait, submitWaits: queue.sendWaits,
+            idleWaits: queue.receiveWaits)
     }
 }
 
@@ -251,4 +252,10 @@ public struct WorkerPoolSnapshot: Hashable, Sendable {
     public let dropped: UInt64
     /// Whether the pool takes no more jobs.
     public let isShutDown: Bool
+    /// How long the submitter that came first has been waiting for a place in the queue; nil when none waits.
+    public let oldestSubmitWait: Duration?
+    /// How long submitters waited for a place in the queue, of those whose wait is over, however it ended.
+    public let submitWaits: WaitHistogram
+    /// How long workers waited for a job, of the waits that are over.
+    public let idleWaits: WaitHistogram
 }

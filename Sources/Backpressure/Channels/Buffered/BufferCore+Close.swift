@@ -92,7 +92,8 @@ extension BufferCore {
 
     /// Everything that can be read, of one instant.
     func snapshot() -> BufferSnapshot {
-        locked { state in
+        let now = timeSource.now()
+        var snapshot = locked { state in
             var snapshot = BufferSnapshot(
                 capacity: state.capacity, maxElements: state.maxElements, depth: state.count, cost: state.cost,
                 peakDepth: state.peakCount, received: state.received,
@@ -102,6 +103,9 @@ extension BufferCore {
                 receivesCancelled: state.counters.receivesCancelled, waitingReceivers: state.receivers.count,
                 sendsParked: state.counters.sendsParked, receivesParked: state.counters.receivesParked,
                 isClosed: state.closure != .open)
+            snapshot.oldestReceiveWait = state.receivers.first?.age(at: now)
+            snapshot.oldestSendWait = (0..<state.laneCount)
+                .compactMap { state.lanes[$0].senders.first?.age(at: now) }.max()
             for index in 0..<state.laneCount {
                 let lane = state.lanes + index
                 let counters = lane.pointee.counters
@@ -117,5 +121,8 @@ extension BufferCore {
             }
             return snapshot
         }
+        snapshot.sendWaits = sendWaits.log.histogram
+        snapshot.receiveWaits = receiveWaits.log.histogram
+        return snapshot
     }
 }

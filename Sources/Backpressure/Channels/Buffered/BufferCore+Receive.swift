@@ -54,8 +54,17 @@ extension BufferCore {
     /// Suspends the calling task until its wait is over.
     @inline(never)
     @usableFromInline
-    nonisolated(nonsending) func wait(_ waiter: WaiterRef) async {
+    nonisolated(nonsending) func wait(_ waiter: WaiterRef, isSender: Bool) async {
+        let watch = WaitWatch(isSender ? .send : .receive, waiter) { waitingCount(isSender: isSender) }
         await waiter.sleep(cancelling: self)
+        watch.end(waiter, isSender ? sendWaits.log : receiveWaits.log, timeSource)
+    }
+
+    private func waitingCount(isSender: Bool) -> Int {
+        locked { state in
+            guard isSender else { return state.receivers.count }
+            return (0..<state.laneCount).reduce(0) { $0 + state.lanes[$1].senders.count }
+        }
     }
 
     /// What became of a sender that waited; the element is still in the waiter unless it was granted.

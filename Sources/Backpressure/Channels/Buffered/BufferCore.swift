@@ -89,6 +89,8 @@ final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     let capacity: Int
     let timeSource: TimeSource
     let timer = DeadlineTimer()
+    let sendWaits = OwnedWaitLog()
+    let receiveWaits = OwnedWaitLog()
 
     /// After so many operations a task that never had to wait yields once.
     static let yieldInterval: UInt64 = 32_768

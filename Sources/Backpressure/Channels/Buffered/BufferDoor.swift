@@ -110,7 +110,7 @@ final class BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
         let (outcome, waiter) = show(&slot, offer)
         if outcome == .doneYieldDue { await Task.yield() }
         guard let waiter else { return answer(outcome, &slot, refusal: .full) }
-        await core.wait(waiter)
+        await core.wait(waiter, isSender: true)
         let end = core.outcome(ofSender: waiter)
         if end == .dropped {
             core.discard(core.element(of: waiter), .timedOut)
@@ -226,7 +226,7 @@ final class BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
             if let failure = core.failure as? Failure { throw .failed(failure) }
             return nil
         }
-        await core.wait(waiter)
+        await core.wait(waiter, isSender: false)
         let verdict = waiter.verdict
         if verdict == .granted {
             slot = core.element(of: waiter).assumingMemoryBound(to: Element.self).move()
@@ -262,7 +262,7 @@ final class BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
 
     nonisolated(nonsending) func untilFinished() async throws(Rejection) {
         guard let waiter = core.watch() else { return }
-        await core.wait(waiter)
+        await waiter.sleep(cancelling: core)
         let verdict = waiter.verdict
         core.release(waiter)
         if verdict == .cancelled { throw .cancelled }

@@ -85,6 +85,14 @@ public struct BufferSnapshot: Hashable, Sendable {
     public private(set) var abandoned: UInt64 = 0
     /// Tasks waiting for room now, in all lanes.
     public private(set) var waitingSenders = 0
+    /// How long the sender that came first has been waiting; nil when none waits.
+    public internal(set) var oldestSendWait: Duration?
+    /// How long the receiver that came first has been waiting; nil when none waits.
+    public internal(set) var oldestReceiveWait: Duration?
+    /// How long senders waited whose wait is over, however it ended, until they ran again.
+    public internal(set) var sendWaits = WaitHistogram()
+    /// How long receivers waited whose wait is over, however it ended, until they ran again.
+    public internal(set) var receiveWaits = WaitHistogram()
 
     /// ``cost`` as a share of ``capacity``, 0 to 1.
     public var costRatio: Double { Double(cost) / Double(capacity) }

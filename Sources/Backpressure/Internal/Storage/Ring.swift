@@ -93,6 +93,9 @@ struct Ring: @unchecked Sendable {
     var refusals: AtomicWord { AtomicWord(at: base + 64) }
     /// How many elements the channel holds at most now, for whoever asks without the lock.
     var liveCapacity: AtomicWord { AtomicWord(at: base + 88) }
+    /// How long senders and receivers waited; nothing is made for them before somebody does.
+    var sendLog: WaitLog { WaitLog(at: base + 96) }
+    var receiveLog: WaitLog { WaitLog(at: base + 104) }
     @inlinable @inline(__always)
     var slots: UnsafeMutableRawPointer { base + 256 }
 

@@ -19,7 +19,7 @@
 //
 // ## Lines
 // at   8  tail
-// at  64  refusals, the records of the looks, the channel's capacity: slow paths only
+// at  64  refusals, the records of the looks, the channel's capacity, its logs of waits: slow paths only
 // at 136  head
 // at 192  limits: read by every operation, written only when somebody waits or the cooperative budget is spent
 // at 208  the constants of the ring: read by every operation, never written again

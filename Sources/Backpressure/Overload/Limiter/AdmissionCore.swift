@@ -31,6 +31,7 @@ final class AdmissionCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     let timeSource: TimeSource
     let state: LockedState<AdmissionState>
     let timer = DeadlineTimer()
+    let waits = OwnedWaitLog()
 
     init(
         _ algorithm: any ConcurrencyLimit, name: String?, shares: [AdmissionShare], order: WaiterOrder,
@@ -150,7 +151,9 @@ final class AdmissionCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         case .entered: return .success(times.now)
         case .rejected(let reason): return .failure(reason)
         case .waits(let waiter):
+            let watch = WaitWatch(.acquire, waiter, name: name) { state.withLock { $0.waiting } }
             await waiter.sleep(cancelling: self)
+            watch.end(waiter, waits.log, timeSource)
             if let rejection = conclude(waiter) { return .failure(rejection) }
             // The call begins now: what it waited here is no sign of the load further down.
             return .success(timeSource.now())

@@ -136,7 +136,8 @@ public final class ConcurrencyLimiter: Sendable {
     ///
     /// - Returns: Calls, totals and partitions, all of one instant.
     public func snapshot() -> ConcurrencyLimiterSnapshot {
-        core.state.withLock { state in
+        let (now, waits) = (core.timeSource.now(), core.waits.log.histogram)
+        return core.state.withLock { state in
             func partition(_ index: Int) -> ConcurrencyLimiterSnapshot.Partition {
                 let books = state.books.partitions[index]
                 return .init(
@@ -151,7 +152,8 @@ public final class ConcurrencyLimiter: Sendable {
                 ignored: state.counters.ignored, dropped: state.counters.dropped,
                 overLimit: state.counters.overLimit, shed: state.counters.shed, timedOut: state.counters.timedOut,
                 cancelled: state.counters.cancelled, samples: state.counters.samples, isClosed: state.isClosed,
-                common: partition(0), classes: classes)
+                common: partition(0), classes: classes,
+                oldestWait: state.lists.compactMap { $0.first?.age(at: now) }.max(), waits: waits)
         }
     }
 }
@@ -206,4 +208,8 @@ public struct ConcurrencyLimiterSnapshot: Hashable, Sendable {
     public let common: Partition
     /// The partitions of the classes, by name.
     public let classes: [String: Partition]
+    /// How long the call that came first has been waiting; nil when none waits.
+    public let oldestWait: Duration?
+    /// How long calls waited whose wait is over, however it ended, until they ran again.
+    public let waits: WaitHistogram
 }
