@@ -8,6 +8,7 @@
 // R2  No source is asked, and nothing of a user's is called, under the registry's lock: a source or a sink that blocks
 //     delays the one who collects, and nobody else.
 
+public import Backpressure
 import Synchronization
 
 /// Primitives by name, to be read all at once.
@@ -156,5 +157,26 @@ public struct MetricSample: Hashable, Sendable {
             reading.metric == metric && labels.allSatisfy { reading.labels.contains($0) }
         }
         return values.isEmpty ? nil : values.reduce(0) { $0 + $1.value }
+    }
+    /// The merged histogram of a metric's readings with these labels among theirs; nil if there is none.
+    ///
+    /// - Parameters:
+    ///   - metric: The metric, a distribution.
+    ///   - labels: What the readings must carry; without any, all of the metric's.
+    /// - Returns: All durations since the primitive was made.
+    public func histogram(_ metric: Metric, _ labels: Label...) -> WaitHistogram? {
+        let histograms = readings.filter { reading in
+            reading.metric == metric && labels.allSatisfy { reading.labels.contains($0) }
+        }.compactMap(\.histogram)
+        return histograms.isEmpty ? nil : histograms.reduce(into: WaitHistogram()) { $0.merge($1) }
+    }
+}
+
+extension WaitHistogram {
+    /// The quantiles that are shown, in seconds, under the names that time series have for them; none of nothing.
+    var quantiles: [(name: String, value: Double)] {
+        [("0.5", 50.0), ("0.95", 95), ("0.99", 99), ("1", 100)].compactMap { name, percent in
+            percentile(percent).map { (name, $0.seconds) }
+        }
     }
 }

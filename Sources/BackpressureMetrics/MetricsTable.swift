@@ -19,11 +19,13 @@ public struct MetricsTable: Hashable, Sendable, CustomStringConvertible {
         rows = samples.flatMap { sample in
             sample.readings
                 .filter { includingZeros || $0.metric.kind == .gauge || $0.value != 0 }
-                .map { reading in
-                    [
-                        Self.named(sample.name, sample.labels), Self.named(reading.metric.name, reading.labels),
-                        Self.number(reading.value),
-                    ]
+                .flatMap { reading in
+                    Self.values(of: reading).map { labels, value in
+                        [
+                            Self.named(sample.name, sample.labels),
+                            Self.named(reading.metric.name, reading.labels + labels), Self.number(value),
+                        ]
+                    }
                 }
         }
     }
@@ -37,6 +39,12 @@ public struct MetricsTable: Hashable, Sendable, CustomStringConvertible {
             let metric = line[1] + String(repeating: " ", count: widths[1] - line[1].count)
             return name + "  " + metric + "  " + String(repeating: " ", count: widths[2] - line[2].count) + line[2]
         }.joined(separator: "\n")
+    }
+
+    /// A level or a total is itself; of a distribution there are the quantiles, in its unit.
+    private static func values(of reading: Reading) -> [([Label], Double)] {
+        guard let histogram = reading.histogram else { return [([], reading.value)] }
+        return histogram.quantiles.map { ([Label("quantile", $0.name)], $0.value) }
     }
 
     private static func named(_ name: String, _ labels: [Label]) -> String {

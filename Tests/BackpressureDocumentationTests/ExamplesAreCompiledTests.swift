@@ -2,7 +2,8 @@
 // swift-backpressure
 
 // Every example of README.md, of the DocC articles and of the documentation comments stands, word for word, in one of
-// the files named *Examples.swift of this folder, where it is compiled and run.
+// the files named *Examples.swift of this folder, where it is compiled and run. Examples of what only a trait brings in
+// stand in such a file of BackpressureMetricsTests, which the builds with traits run.
 
 import Foundation
 import Testing
@@ -75,7 +76,8 @@ struct ExamplesAreCompiledTests {
     }
 
     private func check(_ blocks: [SwiftBlock], of name: String) throws {
-        let examples = try files(under: "Tests/BackpressureDocumentationTests", named: "Examples.swift")
+        let folders = ["Tests/BackpressureDocumentationTests", "Tests/BackpressureMetricsTests"]
+        let examples = try folders.flatMap { try files(under: $0, named: "Examples.swift") }
             .map { try String(contentsOf: $0, encoding: .utf8) }
         for block in blocks {
             let isCompiled = examples.contains { block.stands(in: $0) }

@@ -124,7 +124,7 @@ struct RegistryTests {
     }
 
     @Test("a source that blocks delays its collector, and nobody else")
-    func blockingSource_delaysOnlyTheCollector() async throws {
+    func blockingSource_delaysOnlyTheCollector() throws {
         final class Blocking: MetricSource {
             let isAsked = Atomic(false)
             let mayAnswer = Mutex<Void>(())
@@ -137,15 +137,25 @@ struct RegistryTests {
         let blocking = Blocking()
         let channel = BoundedChannel<Int, Never>(capacity: 1)
         try registry.add(blocking, named: "blocking")
-        let collector = blocking.mayAnswer.withLock { _ in
-            let collector = Task.detached { registry.collect().count }
-            while !blocking.isAsked.load(ordering: .acquiring) {}
-            // The collector stands in the source; the registry and the primitives do not.
-            #expect((try? registry.add(channel, named: "channel")) != nil)
-            #expect(channel.trySend(1).isSent && registry.count == 2)
-            return collector
+        let isHeld = Atomic(false)
+        let seen = Mutex<[Bool]>([])
+        // Threads of their own: a test that waits in the pool of tasks may keep others from running.
+        Threads.run(2) { thread in
+            guard thread == 1 else {
+                while !isHeld.load(ordering: .acquiring) {}
+                let isAlone = registry.collect().count == 1
+                return seen.withLock { $0.append(isAlone) }
+            }
+            blocking.mayAnswer.withLock { _ in
+                isHeld.store(true, ordering: .releasing)
+                while !blocking.isAsked.load(ordering: .acquiring) {}
+                // The collector stands in the source; the registry and the primitives do not.
+                let isAdded = (try? registry.add(channel, named: "channel")) != nil
+                let isGoingOn = channel.trySend(1).isSent && registry.count == 2
+                seen.withLock { $0 += [isAdded, isGoingOn] }
+            }
         }
-        #expect(await collector.value == 1)
+        #expect(seen.withLock { $0 } == [true, true, true])
         #expect(registry.collect().count == 2)
     }
 

@@ -10,6 +10,7 @@
 // M3  What a minute holds is bounded: a primitive keeps at most `mostEvents` instants, the youngest.
 // M4  What is kept for a primitive that is gone goes with the look that no longer finds it.
 
+import Backpressure
 import Synchronization
 
 /// Judges the primitives of a registry by rules with hysteresis and a minimum duration.
@@ -59,6 +60,7 @@ public final class HealthMonitor: Sendable {
         var pauses = 0.0
         var transitions = 0.0
         var wasFull = false
+        var sendWaits = WaitHistogram()
         var pressure: [Duration] = []
         var changes: [Duration] = []
         var watches: [HealthSignal: [Watch]] = [:]
@@ -170,6 +172,7 @@ public final class HealthMonitor: Sendable {
         past.droppedLater = droppedLater(sample)
         past.pauses = sample.value(.pauses) ?? 0
         past.transitions = sample.value(.transitions) ?? 0
+        past.sendWaits = sample.histogram(.waitTime, .send) ?? WaitHistogram()
         return past
     }
 
@@ -240,6 +243,21 @@ public final class HealthMonitor: Sendable {
             past.transitions = transitions
             signals.append((.breakerChanges, Double(past.changes.count)))
         }
+        return signals + waitSignals(of: sample, &past)
+    }
+
+    private func waitSignals(of sample: MetricSample, _ past: inout Past) -> [(HealthSignal, Double)] {
+        var signals: [(HealthSignal, Double)] = []
+        if let waits = sample.histogram(.waitTime, .send) {
+            // A count that falls is another primitive under the same name (M2).
+            let recent = waits.count >= past.sendWaits.count ? waits.subtracting(past.sendWaits) : WaitHistogram()
+            past.sendWaits = waits
+            let oldest = sample.value(.oldestWait, .send) ?? 0
+            signals.append((.blockTime, max(oldest, recent.p99?.seconds ?? 0)))
+        }
+        let ages = sample.readings.filter { $0.metric == .oldestWait && !$0.labels.contains(.receive) }.map(\.value)
+        if let oldest = ages.max() { signals.append((.oldestWait, oldest)) }
+        if let idle = sample.value(.idleSubscribers) { signals.append((.idleSubscribers, idle)) }
         return signals
     }
 

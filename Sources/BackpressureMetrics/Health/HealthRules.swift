@@ -59,6 +59,14 @@ public enum HealthSignal: String, Hashable, Sendable, CaseIterable {
     case breakerOpen
     /// How often a breaker changed its state in the last minute.
     case breakerChanges
+    /// For how many seconds producers are blocked: the p99 of the sends' waits that ended since the last look, or the age
+    /// of the oldest that lasts, whichever is more.
+    case blockTime
+    /// For how many seconds who came first has been waiting for room, permits, tokens or credits; who waits for elements
+    /// has nothing to do, and does not count.
+    case oldestWait
+    /// How many subscribers ask for nothing: give it a minimum duration.
+    case idleSubscribers
 }
 
 /// The rules by signal; several for one signal may lead to different statuses.
@@ -71,9 +79,12 @@ public struct HealthRules: Hashable, Sendable {
     /// - Parameter rules: By signal; a signal without a rule is not judged.
     public init(_ rules: [HealthSignal: [HealthRule]]) { self.rules = rules }
 
-    /// What has proved itself: fullness above 0.85 degrades (clears at 0.7) and 0.98 for ten seconds overloads, more
-    /// than 5 pressure events a minute degrade, a drop rate above 0.1 % degrades and above 5 % overloads, an open breaker
-    /// degrades, and so do more than 4 changes of its state a minute.
+    /// What has proved itself.
+    ///
+    /// Fullness above 0.85 degrades (clears at 0.7) and 0.98 for ten seconds overloads; more than 5 pressure events a minute
+    /// degrade; a drop rate above 0.1 % degrades and above 5 % overloads; an open breaker degrades, and so do more than 4
+    /// changes of its state a minute. Producers that are blocked for more than a second degrade, somebody who waits for 10
+    /// seconds does, and a subscriber that asks for nothing for half a minute.
     public static let standard = HealthRules([
         .fullness: [
             HealthRule(fires: 0.85, clears: 0.7),
@@ -86,5 +97,8 @@ public struct HealthRules: Hashable, Sendable {
         ],
         .breakerOpen: [HealthRule(fires: 1, clears: 0)],
         .breakerChanges: [HealthRule(fires: 5, clears: 1)],
+        .blockTime: [HealthRule(fires: 1, clears: 0.5)],
+        .oldestWait: [HealthRule(fires: 10, clears: 5)],
+        .idleSubscribers: [HealthRule(fires: 1, clears: 0, minimumDuration: .seconds(30))],
     ])
 }

@@ -22,6 +22,7 @@ extension BoundedChannel: MetricSource where Element: ~Copyable {
                 receives: (now.receivesTimedOut, now.receivesCancelled))
             + waits(
                 waiting: (now.waitingSenders, now.waitingReceivers), parked: (now.sendsParked, now.receivesParked))
+            + waitTimes(now.sendWaits, now.receiveWaits, oldest: (now.oldestSendWait, now.oldestReceiveWait))
     }
 }
 
@@ -37,6 +38,7 @@ extension RendezvousChannel: MetricSource where Element: ~Copyable {
             + rejections(
                 full: now.refused, sends: (now.sendsTimedOut, now.sendsCancelled),
                 receives: (now.receivesTimedOut, now.receivesCancelled))
+            + waitTimes(now.sendWaits, now.receiveWaits, oldest: (now.oldestSendWait, now.oldestReceiveWait))
     }
 }
 
@@ -69,6 +71,7 @@ private func bufferReadings(_ now: BufferSnapshot, lane: String) -> [Reading] {
     readings += waits(
         waiting: (now.lanes.reduce(0) { $0 + $1.waitingSenders }, now.waitingReceivers),
         parked: (now.sendsParked, now.receivesParked))
+    readings += waitTimes(now.sendWaits, now.receiveWaits, oldest: (now.oldestSendWait, now.oldestReceiveWait))
     // One lane is the whole: nothing to tell apart.
     guard now.lanes.count > 1 else { return readings }
     for (index, part) in now.lanes.enumerated() {
@@ -93,5 +96,15 @@ private func waits(waiting: (send: Int, receive: Int), parked: (send: UInt64, re
     [
         Reading(.waiting, waiting.send, .side("send")), Reading(.waiting, waiting.receive, .side("receive")),
         Reading(.waits, parked.send, .side("send")), Reading(.waits, parked.receive, .side("receive")),
+    ]
+}
+
+func waitTimes(
+    _ sends: WaitHistogram, _ receives: WaitHistogram, oldest: (send: Duration?, receive: Duration?)
+) -> [Reading] {
+    [
+        Reading(.waitTime, sends, .send), Reading(.waitTime, receives, .receive),
+        Reading(.oldestWait, oldest.send?.seconds ?? 0, .send),
+        Reading(.oldestWait, oldest.receive?.seconds ?? 0, .receive),
     ]
 }

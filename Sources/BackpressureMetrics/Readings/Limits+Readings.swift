@@ -24,6 +24,7 @@ private func permitReadings(_ now: SemaphoreSnapshot) -> [Reading] {
         Reading(.rejected, now.exceeded, .reason("exceeds_limit")),
         Reading(.rejected, now.timedOut, .reason("timed_out")),
         Reading(.rejected, now.cancelled, .reason("cancelled")), Reading(.closed, now.isClosed),
+        Reading(.waitTime, now.waits), Reading(.oldestWait, now.oldestWait?.seconds ?? 0),
     ]
 }
 
@@ -41,7 +42,7 @@ extension WorkerPool: MetricSource {
             Reading(.settled, now.callerRan, .outcome("caller_ran")),
             Reading(.rejected, now.rejected, .reason("full")), Reading(.dropped, now.dropped, .reason("evicted")),
             Reading(.closed, now.isShutDown),
-        ]
+        ] + waitTimes(now.submitWaits, now.idleWaits, oldest: (now.oldestSubmitWait, nil))
     }
 }
 
@@ -51,6 +52,7 @@ private func rateReadings(_ now: RateLimiterSnapshot) -> [Reading] {
         Reading(.rejected, now.refused, .reason("rate_limited")),
         Reading(.rejected, now.timedOut, .reason("timed_out")),
         Reading(.rejected, now.cancelled, .reason("cancelled")),
+        Reading(.waitTime, now.waits), Reading(.oldestWait, now.oldestWait?.seconds ?? 0),
     ]
 }
 
@@ -80,7 +82,7 @@ extension KeyedRateLimiter: MetricSource {
         let now = snapshot()
         return [
             Reading(.keys, now.keys), Reading(.evictedKeys, now.evictedKeys), Reading(.tableBytes, now.tableBytes),
-            Reading(.waiting, now.waiting),
+            Reading(.waiting, now.waiting), Reading(.waitTime, now.waits),
         ]
     }
 }
@@ -93,6 +95,7 @@ extension CreditWindow: MetricSource {
             Reading(.limit, now.capacity), Reading(.credits, now.available), Reading(.creditsOut, now.out),
             Reading(.utilization, Double(now.out) / Double(max(1, now.capacity))),
             Reading(.reclaimed, now.reclaimed), Reading(.waiting, now.waiting), Reading(.closed, now.isStopped),
+            Reading(.waitTime, now.waits), Reading(.oldestWait, now.oldestWait?.seconds ?? 0),
         ]
     }
 }
@@ -121,6 +124,7 @@ extension ConcurrencyLimiter: MetricSource {
             Reading(.rejected, now.overLimit, .reason("over_limit")), Reading(.rejected, now.shed, .reason("shed")),
             Reading(.rejected, now.timedOut, .reason("timed_out")),
             Reading(.rejected, now.cancelled, .reason("cancelled")), Reading(.closed, now.isClosed),
+            Reading(.waitTime, now.waits), Reading(.oldestWait, now.oldestWait?.seconds ?? 0),
         ]
     }
 }
@@ -145,6 +149,56 @@ extension RetryBudget: MetricSource {
         return [
             Reading(.windowCalls, now.requests, .kind("request")), Reading(.windowCalls, now.retries, .kind("retry")),
             Reading(.inUse, now.running), Reading(.rejected, now.refused, .reason("budget")),
+        ]
+    }
+}
+
+extension PartitionedBulkhead: MetricSource {
+    /// Places, entries, rejections by reason, and who waits, of all partitions together, of one instant.
+    public func readings() -> [Reading] {
+        let now = snapshot()
+        func total(_ part: (PartitionSnapshot) -> UInt64) -> UInt64 {
+            now.partitions.values.reduce(0) { $0 + part($1) }
+        }
+        return [
+            Reading(.limit, now.limit), Reading(.inUse, now.inUse),
+            Reading(.utilization, Double(now.inUse) / Double(max(1, now.limit))),
+            Reading(.admitted, total(\.entered)),
+            Reading(.waiting, now.partitions.values.reduce(0) { $0 + $1.waiting }),
+            Reading(.rejected, total(\.rejected), .reason("full")),
+            Reading(.rejected, total(\.timedOut), .reason("timed_out")),
+            Reading(.rejected, total(\.cancelled), .reason("cancelled")), Reading(.closed, now.isClosed),
+            Reading(.waitTime, now.waits), Reading(.oldestWait, now.oldestWait?.seconds ?? 0),
+        ]
+    }
+}
+
+extension PriorityShedder: MetricSource {
+    /// Requests that were shed, by `priority`; level 0 is the most important.
+    public func readings() -> [Reading] {
+        shedByLevel.enumerated().map { level, count in
+            Reading(.rejected, count, .reason("shed"), Label("priority", "\(level)"))
+        }
+    }
+}
+
+extension StageMeter: MetricSource {
+    /// Time in queue and time at work, and the share of the first, of one instant.
+    public func readings() -> [Reading] {
+        let now = snapshot()
+        return [
+            Reading(.queueTime, now.queueTimes), Reading(.processingTime, now.processingTimes),
+            Reading(.running, now.running), Reading(.waitingShare, now.waitingShare ?? 0),
+        ]
+    }
+}
+
+extension Flow.DropMeter: MetricSource {
+    /// What stages dropped, by reason.
+    public func readings() -> [Reading] {
+        [
+            Reading(.dropped, full, .reason("newest")), Reading(.dropped, evicted, .reason("evicted")),
+            Reading(.dropped, expired, .reason("expired")), Reading(.dropped, abandoned, .reason("abandoned")),
         ]
     }
 }

@@ -12,11 +12,13 @@ public struct Metric: Hashable, Sendable {
         case gauge
         /// A total since the primitive was made: it never falls while the primitive lives.
         case counter
+        /// Durations since the primitive was made: see ``Reading/histogram``.
+        case distribution
     }
 
     /// What one is one of.
     public enum Unit: String, Hashable, Sendable {
-        case elements, permits, tokens, credits, calls, tasks, keys, bytes, changes
+        case elements, permits, tokens, credits, calls, tasks, keys, bytes, changes, seconds
         /// A share, 0 to 1.
         case ratio
         /// 1 or 0.
@@ -35,6 +37,19 @@ public struct Metric: Hashable, Sendable {
         self.kind = kind
         self.unit = unit
     }
+}
+
+extension Metric {
+    /// Every metric, in the order of this page.
+    public static let all: [Metric] = [
+        depth, laneDepth, capacity, depthRatio, peakDepth, reserved, sent, received, dropped, conflated, rejected,
+        waiting,
+        waits, waitTime, oldestWait, queueTime, processingTime, waitingShare, running, limit, inUse, utilization,
+        peakInUse, admitted, settled, tokens, keys, evictedKeys, tableBytes, credits, creditsOut, reclaimed, demand,
+        requested, subscribers, idleSubscribers, paused, pauses, pressureTime, recoveryTime, signalLatency, closed,
+        state,
+        transitions, windowCalls,
+    ]
 }
 
 extension Metric {
@@ -64,6 +79,19 @@ extension Metric {
     public static let waiting = Metric("waiting", .gauge, .tasks)
     /// Operations that had to wait, by `side` where there are two.
     public static let waits = Metric("waits", .counter, .calls)
+    /// How long the waits took that are over, by `side` where there are two: on the side `send` it is the time for which
+    /// producers were blocked.
+    public static let waitTime = Metric("wait_time", .distribution, .seconds)
+    /// How long who came first has been waiting, by `side` where there are two; 0 when nobody waits.
+    public static let oldestWait = Metric("oldest_wait", .gauge, .seconds)
+    /// How long elements were on their way from the stamp to the start of their work.
+    public static let queueTime = Metric("queue_time", .distribution, .seconds)
+    /// How long work took.
+    public static let processingTime = Metric("processing_time", .distribution, .seconds)
+    /// The share of the time that elements waited rather than were worked on.
+    public static let waitingShare = Metric("waiting_share", .gauge, .ratio)
+    /// Elements that are worked on.
+    public static let running = Metric("running", .gauge, .elements)
 
     /// Permits or places in all.
     public static let limit = Metric("limit", .gauge, .permits)
@@ -94,10 +122,25 @@ extension Metric {
     /// Credits taken back from who did not return them.
     public static let reclaimed = Metric("reclaimed", .counter, .credits)
 
+    /// Elements that subscribers have asked for and not yet got.
+    public static let demand = Metric("demand", .gauge, .elements)
+    /// Elements that subscribers have asked for.
+    public static let requested = Metric("requested", .counter, .elements)
+    /// Subscribers that are neither done nor cancelled.
+    public static let subscribers = Metric("subscribers", .gauge, .tasks)
+    /// Those of them that ask for nothing now.
+    public static let idleSubscribers = Metric("idle_subscribers", .gauge, .tasks)
+
     /// Whether it holds its producers back now.
     public static let paused = Metric("paused", .gauge, .flag)
     /// How often it began to hold them back.
     public static let pauses = Metric("pauses", .counter, .changes)
+    /// For how long it held its producers back, in all; a pause that lasts counts up to now.
+    public static let pressureTime = Metric("pressure_time", .counter, .seconds)
+    /// How long pauses took, from the pause to the resume.
+    public static let recoveryTime = Metric("recovery_time", .distribution, .seconds)
+    /// How long it took from a pause until the producer had stopped.
+    public static let signalLatency = Metric("signal_latency", .distribution, .seconds)
     /// Whether it was closed.
     public static let closed = Metric("closed", .gauge, .flag)
     /// 1 for the `state` that a breaker is in.

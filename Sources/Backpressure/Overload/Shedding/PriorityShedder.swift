@@ -84,7 +84,7 @@ public final class PriorityShedder: Sendable {
         var calibration: PriorityCalibration
         var usage: [AnyHashableSendable: Int] = [:]
         var requests = 0
-        var shed: UInt64 = 0
+        var shed: [UInt64]
     }
 
     /// A user's key.
@@ -110,7 +110,8 @@ public final class PriorityShedder: Sendable {
         self.levels = levels
         self.slack = slack
         self.maxUsers = maxUsers
-        state = LockedState(State(calibration: PriorityCalibration(levels: levels)))
+        state = LockedState(
+            State(calibration: PriorityCalibration(levels: levels), shed: Array(repeating: 0, count: levels)))
     }
 
     /// Whether to do a request.
@@ -126,7 +127,7 @@ public final class PriorityShedder: Sendable {
             let position = level * PriorityCalibration.sublevels + sublevel(of: user, &state)
             state.calibration.note(position)
             guard position >= state.calibration.threshold else { return nil }
-            state.shed += 1
+            state.shed[level] += 1
             return .shed(priority: level)
         }
     }
@@ -161,5 +162,8 @@ public final class PriorityShedder: Sendable {
     }
 
     /// How many requests were shed so far.
-    public var shed: UInt64 { state.withLock { $0.shed } }
+    public var shed: UInt64 { shedByLevel.reduce(0, +) }
+
+    /// How many requests of each level were shed so far.
+    public var shedByLevel: [UInt64] { state.withLock { $0.shed } }
 }
