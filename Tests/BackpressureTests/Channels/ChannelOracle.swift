@@ -174,8 +174,9 @@ struct ChannelOracle {
         receivers.removeAll { $0.deadline.map { $0 <= present } ?? false }
     }
 
-    /// The snapshot that the channel must show, with the peak taken from `snapshot`: it is sampled. How long waits took is
-    /// not the oracle's to say; that somebody's is known exactly while somebody waits is.
+    /// The snapshot that the channel must show, with the peak taken from `snapshot`: it is sampled.
+    ///
+    /// How long waits took is not the oracle's to say; that somebody's is known exactly while somebody waits is.
     func agrees(with snapshot: ChannelSnapshot) -> Bool {
         var seen = snapshot
         (seen.oldestSendWait, seen.oldestReceiveWait) = (nil, nil)

@@ -147,8 +147,9 @@ struct SemaphoreOracle {
         serve()
     }
 
-    /// The snapshot that the semaphore must show, with the peak of permits taken from `snapshot`: it is sampled. How long
-    /// waits took is not the oracle's to say; that somebody's is known exactly while somebody waits is.
+    /// The snapshot that the semaphore must show, with the peak of permits taken from `snapshot`: it is sampled.
+    ///
+    /// How long waits took is not the oracle's to say; that somebody's is known exactly while somebody waits is.
     func agrees(with snapshot: SemaphoreSnapshot) -> Bool {
         var seen = snapshot
         (seen.oldestWait, seen.waits) = (nil, WaitHistogram())
