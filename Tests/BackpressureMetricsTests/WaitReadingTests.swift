@@ -11,6 +11,14 @@ import Testing
 
 @testable import BackpressureMetrics
 
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 @Suite("metrics: waits", .timeLimit(.minutes(10)))
 struct WaitReadingTests {
     /// A source that says what a test puts in.
@@ -191,13 +199,19 @@ struct WaitReadingTests {
                 try registry.add(channel, named: "channel", labels: ["number": "\(primitives.count)"])
                 primitives.append(channel)
             }
-            var best = Duration.seconds(1_000)
+            var best = Double.infinity
             for _ in 0..<3 {
-                var samples = 0
-                best = min(best, ContinuousClock().measure { samples = registry.collect().count })
-                #expect(samples == count)
+                let start = threadNanoseconds()
+                #expect(registry.collect().count == count)
+                best = min(best, threadNanoseconds() - start)
             }
-            return best.seconds * 1e9 / Double(count)
+            return best / Double(count)
+        }
+        // What this thread has run, so that it does not matter who else uses the machine.
+        func threadNanoseconds() -> Double {
+            var time = timespec()
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+            return Double(time.tv_sec) * 1e9 + Double(time.tv_nsec)
         }
         var primitives: [BoundedChannel<Int, Never>] = []
         let (few, many) = (try nanoseconds(1_000, &primitives), try nanoseconds(10_000, &primitives))

@@ -42,7 +42,7 @@ public struct SemaphoreSnapshot: Hashable, Sendable {
     /// Whether the semaphore was closed.
     public let isClosed: Bool
     /// How long the task that came first has been waiting; nil when none waits.
-    public let oldestWait: Duration?
+    public internal(set) var oldestWait: Duration?
     /// How long tasks waited whose wait is over, however it ended, until they ran again.
     public internal(set) var waits = WaitHistogram()
 

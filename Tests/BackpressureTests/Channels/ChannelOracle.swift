@@ -175,15 +175,24 @@ struct ChannelOracle {
     }
 
     /// The snapshot that the channel must show, with the peak taken from `snapshot`: it is sampled.
+    ///
+    /// How long waits took is not the oracle's to say; that somebody's is known exactly while somebody waits is.
     func agrees(with snapshot: ChannelSnapshot) -> Bool {
-        snapshot
-            == ChannelSnapshot(
-                capacity: capacity, depth: buffer.count, reserved: 0, peakDepth: snapshot.peakDepth, sent: sent,
-                received: received,
-                droppedNewest: counters.droppedNewest, evicted: counters.evicted, abandoned: counters.abandoned,
-                refused: refused, sendsTimedOut: counters.sendsTimedOut, sendsCancelled: counters.sendsCancelled,
-                receivesTimedOut: counters.receivesTimedOut, receivesCancelled: counters.receivesCancelled,
-                waitingSenders: senders.count, waitingReceivers: receivers.count, sendsParked: counters.sendsParked,
-                receivesParked: counters.receivesParked, isClosed: isClosed)
+        var seen = snapshot
+        (seen.oldestSendWait, seen.oldestReceiveWait) = (nil, nil)
+        (seen.sendWaits, seen.receiveWaits) = (WaitHistogram(), WaitHistogram())
+        return snapshot.sendWaits.count <= counters.sendsParked
+            && snapshot.receiveWaits.count <= counters.receivesParked
+            && (snapshot.oldestSendWait != nil) == !senders.isEmpty
+            && (snapshot.oldestReceiveWait != nil) == !receivers.isEmpty
+            && seen
+                == ChannelSnapshot(
+                    capacity: capacity, depth: buffer.count, reserved: 0, peakDepth: snapshot.peakDepth, sent: sent,
+                    received: received,
+                    droppedNewest: counters.droppedNewest, evicted: counters.evicted, abandoned: counters.abandoned,
+                    refused: refused, sendsTimedOut: counters.sendsTimedOut, sendsCancelled: counters.sendsCancelled,
+                    receivesTimedOut: counters.receivesTimedOut, receivesCancelled: counters.receivesCancelled,
+                    waitingSenders: senders.count, waitingReceivers: receivers.count, sendsParked: counters.sendsParked,
+                    receivesParked: counters.receivesParked, isClosed: isClosed)
     }
 }

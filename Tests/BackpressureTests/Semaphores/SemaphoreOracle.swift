@@ -148,13 +148,19 @@ struct SemaphoreOracle {
     }
 
     /// The snapshot that the semaphore must show, with the peak of permits taken from `snapshot`: it is sampled.
+    ///
+    /// How long waits took is not the oracle's to say; that somebody's is known exactly while somebody waits is.
     func agrees(with snapshot: SemaphoreSnapshot) -> Bool {
-        snapshot
-            == SemaphoreSnapshot(
-                name: nil, limit: limit, available: max(limit - inUse, 0), inUse: inUse, debt: max(inUse - limit, 0),
-                forgotten: forgotten, peakInUse: snapshot.peakInUse, waiting: queue.count,
-                peakWaiting: counters.peakWaiting, acquisitions: acquisitions, parked: counters.parked,
-                refused: refused, rejected: counters.rejected, exceeded: counters.exceeded,
-                timedOut: counters.timedOut, cancelled: counters.cancelled, isClosed: isClosed)
+        var seen = snapshot
+        (seen.oldestWait, seen.waits) = (nil, WaitHistogram())
+        return snapshot.waits.count <= counters.parked && (snapshot.oldestWait != nil) == !queue.isEmpty
+            && seen
+                == SemaphoreSnapshot(
+                    name: nil, limit: limit, available: max(limit - inUse, 0), inUse: inUse,
+                    debt: max(inUse - limit, 0),
+                    forgotten: forgotten, peakInUse: snapshot.peakInUse, waiting: queue.count,
+                    peakWaiting: counters.peakWaiting, acquisitions: acquisitions, parked: counters.parked,
+                    refused: refused, rejected: counters.rejected, exceeded: counters.exceeded,
+                    timedOut: counters.timedOut, cancelled: counters.cancelled, isClosed: isClosed)
     }
 }
