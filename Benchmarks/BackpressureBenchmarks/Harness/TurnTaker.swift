@@ -53,6 +53,7 @@ enum TurnTaker {
                     try await PingPong.roundTrips($0, there: OurChannel(capacity: 1), back: OurChannel(capacity: 1))
                 }),
         ]
+        turns += floors
         for capacity in [64, 256, 1024] {
             turns.append(
                 Turn(
@@ -88,6 +89,31 @@ enum TurnTaker {
             }
         }
         return turns
+    }
+
+    /// What a switch of tasks costs in this language, whatever the primitive.
+    private static var floors: [Turn] {
+        [
+            Turn(
+                workload: "pingpong",
+                contender: Contender(PingPong.floorName) { try await ContinuationBaton().run(roundTrips: $0) },
+                note: "a floor: Swift without a channel"),
+            Turn(
+                workload: "semaphore.8on2.yield", contender: Contender("8 tasks that yield") { await yields($0) },
+                note: "a floor: Swift without a semaphore"),
+        ]
+    }
+
+    private static func yields(_ operations: Int) async -> Sample {
+        let tasks = 8
+        let meter = Meter.begin()
+        await withTaskGroup(of: Void.self) { group in
+            for task in 0..<tasks {
+                let times = operations * (task + 1) / tasks - operations * task / tasks
+                group.addTask { for _ in 0..<times { await Task.yield() } }
+            }
+        }
+        return meter.end(operations: operations)
     }
 
     private static func note(_ label: String) -> String {

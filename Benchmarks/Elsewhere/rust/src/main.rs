@@ -348,7 +348,7 @@ const ASYNC_CHANNEL: &str = "async-channel";
 const ASYNC_LOCK: &str = "async-lock";
 const FLUME: &str = "flume";
 const CROSSBEAM: &str = "crossbeam";
-const BY_HAND: &str = "GCRA by hand (Rust)";
+const BY_HAND: &str = "GCRA by hand, Rust";
 
 fn turns() -> Vec<(String, &'static str, &'static str)> {
     let mut turns = Vec::new();
@@ -375,6 +375,7 @@ fn turns() -> Vec<(String, &'static str, &'static str)> {
                 CROSSBEAM => "threads, which block",
                 TOKIO if workload.starts_with("semaphore") => "strict order",
                 TOKIO if !workload.starts_with("semaphore") => "one consumer",
+                BY_HAND => "a floor: no limiter around it",
                 _ => "",
             };
             turns.push((workload.to_string(), contender, note));
