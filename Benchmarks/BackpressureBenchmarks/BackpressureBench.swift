@@ -51,7 +51,12 @@ enum BackpressureBench {
     private static func run(_ options: Options) async throws -> CInt {
         let isEverything = options.suites.isEmpty
         let wantsHotPath = isEverything || options.suites.contains(HotPath.name)
-        let rows = wantsHotPath ? HotPath.rows(quick: options.isQuick).filter { options.selects($0.name) } : []
+        let hotPath = wantsHotPath ? HotPath.rows(quick: options.isQuick).filter { options.selects($0.name) } : []
+        guard let peers = options.suites.contains(Peers.name) ? Peers.rows() : [] else {
+            complain(Peers.howToRun)
+            return Exit.usage
+        }
+        let rows = hotPath + peers.filter { options.selects($0.name) }
         let wantsPipeline =
             (isEverything || options.suites.contains(Pipeline.name))
             && [Pipeline.name, Pipeline.linesRow, Pipeline.peakRow].contains(where: options.selects)
@@ -77,7 +82,8 @@ enum BackpressureBench {
         }
 
         let suites =
-            (rows.isEmpty ? [] : [HotPath.name]) + (wantsInstructions ? [Instructions.name] : [])
+            (hotPath.isEmpty ? [] : [HotPath.name]) + (rows.count > hotPath.count ? [Peers.name] : [])
+            + (wantsInstructions ? [Instructions.name] : [])
             + (wantsPipeline ? [Pipeline.name] : [])
         let settings = options.isQuick ? RunnerSettings.quick : .standard
         let machine = Machine()

@@ -32,6 +32,9 @@ enum Children {
             let outcome = try await Pipeline.runVariant(variant, path: arguments[2])
             Platform.write(outcome.text, to: 1)
             return 0
+        case TurnTaker.flag where arguments.count == 1:
+            await TurnTaker.run()
+            return 0
         default:
             return 64
         }

@@ -17,7 +17,7 @@ struct Options: Sendable {
         let text: String
     }
 
-    static let knownSuites = [HotPath.name, Pipeline.name, Instructions.name]
+    static let knownSuites = [HotPath.name, Pipeline.name, Instructions.name, Peers.name]
 
     static let help = """
         Usage: backpressure-bench [SUITE ...] [options]
@@ -26,6 +26,7 @@ struct Options: Sendable {
           hotpath        what one operation costs, against its floor and its rivals
           instructions   machine instructions of one pair, counted by valgrind's callgrind
           pipeline       a file through read -> parse -> aggregate: throughput and peak memory
+          peers          other Swift libraries at the same work; needs a build with --traits Peers
 
         Options:
           --input FILE   the file that the pipeline reads (default: a generated log in the temporary folder)

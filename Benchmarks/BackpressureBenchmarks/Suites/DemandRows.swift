@@ -22,16 +22,20 @@ enum DemandRows {
     private static func row(_ name: String, batch: Int) -> Row {
         Row(
             name: name, unit: .nanosecondsPerOperation,
-            contenders: [
-                AtomicAdds.floor,
-                Contender(structName, ours: true) { try addWithStruct($0, batch: batch) },
-                Contender(className, ours: true) { try addWithClass($0, batch: batch) },
+            contenders: [AtomicAdds.floor] + ours(batch: batch) + [
                 Contender("AsyncStream") { try await addFromStream($0, batch: batch) },
                 Contender("actor pump") { try await addFromActor($0, batch: batch) },
             ])
     }
 
     // MARK: Ours
+
+    static func ours(batch: Int) -> [Contender] {
+        [
+            Contender(structName, ours: true) { try addWithStruct($0, batch: batch) },
+            Contender(className, ours: true) { try addWithClass($0, batch: batch) },
+        ]
+    }
 
     @inline(never)
     private static func addWithStruct(_ operations: Int, batch: Int) throws -> Sample {

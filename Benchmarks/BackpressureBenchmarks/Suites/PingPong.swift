@@ -31,7 +31,7 @@ enum PingPong {
     }
 
     /// The loops are the contender's; this only starts them.
-    private static func roundTrips<Channel: IntChannel>(
+    static func roundTrips<Channel: IntChannel>(
         _ count: Int, there: Channel, back: Channel
     ) async throws -> Sample {
         let meter = Meter.begin()

@@ -11,21 +11,23 @@ enum Rendezvous {
     static var rows: [Row] { [row(producers: 1, consumers: 1), row(producers: 4, consumers: 4)] }
 
     private static func row(producers: Int, consumers: Int) -> Row {
-        func contender<Channel: IntRendezvous>(
-            _ name: String, ours: Bool = false, _ make: @escaping @Sendable () -> Channel
-        ) -> Contender {
-            Contender(name, ours: ours) { elements in
-                try await stream(through: make(), elements: elements, producers: producers, consumers: consumers)
-            }
-        }
-        return Row(
+        Row(
             name: name, parameters: Parameters(capacity: 0, producers: producers, consumers: consumers),
             unit: .operationsPerSecond,
             contenders: [
-                contender("RendezvousChannel", ours: true) { OurRendezvous() },
-                contender(mutexName) { MutexRendezvous() },
-                contender(actorName) { ActorRendezvous() },
+                contender("RendezvousChannel", ours: true, producers, consumers) { OurRendezvous() },
+                contender(mutexName, producers, consumers) { MutexRendezvous() },
+                contender(actorName, producers, consumers) { ActorRendezvous() },
             ])
+    }
+
+    static func contender<Channel: IntRendezvous>(
+        _ name: String, ours: Bool = false, _ producers: Int, _ consumers: Int,
+        _ make: @escaping @Sendable () -> Channel
+    ) -> Contender {
+        Contender(name, ours: ours) { elements in
+            try await stream(through: make(), elements: elements, producers: producers, consumers: consumers)
+        }
     }
 
     /// The loops are the contender's; this only starts them.

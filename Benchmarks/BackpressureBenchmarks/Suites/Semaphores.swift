@@ -66,7 +66,7 @@ enum Semaphores {
     }
 
     /// The loops are the contender's; this only starts them.
-    private static func crowd<Semaphore: BenchSemaphore>(
+    static func crowd<Semaphore: BenchSemaphore>(
         _ semaphore: Semaphore, _ permits: Int, _ operations: Int, _ yields: Bool
     ) async throws -> Sample {
         let shares = (0..<tasks).map { operations * ($0 + 1) / tasks - operations * $0 / tasks }

@@ -39,7 +39,7 @@ enum Streams {
     }
 
     /// The loops are the contender's; this only starts them.
-    private static func stream<Channel: IntChannel>(
+    static func stream<Channel: IntChannel>(
         through channel: Channel, elements: Int, producers: Int, consumers: Int
     ) async throws -> Sample {
         let unfinished = Countdown(producers)
