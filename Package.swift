@@ -45,6 +45,11 @@ let nativeTargets: [Target] = [
     ),
 
     .testTarget(
+        name: "BackpressureBenchmarkTests",
+        dependencies: ["BackpressureBenchmarks"],
+        swiftSettings: upcomingFeatures
+    ),
+    .testTarget(
         name: "BackpressureTests",
         dependencies: ["Backpressure", "BackpressureTestKit", "BackpressureTestSupport"],
         swiftSettings: upcomingFeatures

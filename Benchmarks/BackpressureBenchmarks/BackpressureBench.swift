@@ -6,7 +6,9 @@
 @main
 enum BackpressureBench {
     private enum Exit {
+        static let worse: CInt = 1
         static let usage: CInt = 64
+        static let badData: CInt = 65
         static let noInput: CInt = 66
         static let wrongResult: CInt = 70
         static let cannotCreate: CInt = 73
@@ -36,6 +38,9 @@ enum BackpressureBench {
         } catch let error as Options.UsageError {
             complain("\(error.text); see --help")
             return Exit.usage
+        } catch let failure as Baseline.Failure {
+            complain(failure.text)
+            return failure.isMissing ? Exit.noInput : Exit.badData
         } catch let failure as HardFailure {
             complain("wrong result: \(failure.text)")
             return Exit.wrongResult
@@ -66,6 +71,7 @@ enum BackpressureBench {
         }
         // What can be refused is refused before minutes are spent.
         let pipeline = wantsPipeline ? try Pipeline(options: options) : nil
+        let baseline = try options.compare.map { try Baseline(file: $0) }
         var json: CInt?
         if let path = options.json {
             switch Platform.openForWriting(path) {
@@ -108,6 +114,11 @@ enum BackpressureBench {
             let text = JSON.report(suites: suites, machine: machine, results: results).text() + "\n"
             Platform.write(text, to: json)
             Platform.closeFile(json)
+        }
+        if let baseline, let path = options.compare {
+            let comparison = Comparison(of: results, with: baseline, margin: options.margin)
+            Platform.write("\n" + comparison.text(path: path, commit: baseline.commit), to: 1)
+            if comparison.isFailure { return Exit.worse }
         }
         return 0
     }

@@ -82,7 +82,8 @@ extension JSON {
         ])
     }
 
-    private static func row(_ result: RowResult) -> JSON {
+    /// One contender's answer to one row.
+    static func row(_ result: RowResult) -> JSON {
         var parameters: [(String, JSON)] = []
         if let capacity = result.parameters.capacity { parameters.append(("capacity", .int(capacity))) }
         if let producers = result.parameters.producers { parameters.append(("producers", .int(producers))) }
