@@ -65,7 +65,9 @@ enum BackpressureBench {
             ? Instructions.isAvailable && !options.isQuick && options.selects(Instructions.name)
             : options.suites.contains(Instructions.name)
 
-        if rows.isEmpty, !wantsPipeline, !wantsInstructions {
+        let wantsSpike = (isEverything || options.suites.contains(Spike.name)) && options.selects(Spike.name)
+
+        if rows.isEmpty, !wantsPipeline, !wantsInstructions, !wantsSpike {
             complain("no row's name contains \"\(options.filter ?? "")\"; see --help")
             return Exit.usage
         }
@@ -84,7 +86,7 @@ enum BackpressureBench {
 
         let suites =
             (rows.isEmpty ? [] : [HotPath.name]) + (wantsInstructions ? [Instructions.name] : [])
-            + (wantsPipeline ? [Pipeline.name] : [])
+            + (wantsPipeline ? [Pipeline.name] : []) + (wantsSpike ? [Spike.name] : [])
         let settings = options.isQuick ? RunnerSettings.quick : .standard
         let machine = Machine()
         let progress = Progress()
@@ -108,10 +110,21 @@ enum BackpressureBench {
             results += report.results
             gates += report.gates
         }
+        var scenarios: [ServiceReport] = []
+        if wantsSpike {
+            let outcomes = try Spike(isQuick: options.isQuick).run(progress: progress)
+            scenarios.append(ServiceReport(scenario: Spike.name, settings: Spike.settings, outcomes: outcomes))
+        }
+        for scenario in scenarios {
+            Platform.write(scenario.text, to: 1)
+            results += scenario.results
+            gates += scenario.gates
+        }
         Platform.write(Report.table(of: gates), to: 1)
 
         if let json {
-            let text = JSON.report(suites: suites, machine: machine, results: results).text() + "\n"
+            let text =
+                JSON.report(suites: suites, machine: machine, results: results, scenarios: scenarios).text() + "\n"
             Platform.write(text, to: json)
             Platform.closeFile(json)
         }

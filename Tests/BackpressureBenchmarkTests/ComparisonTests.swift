@@ -68,7 +68,8 @@ import Testing
 
     @Test func r3_whatHasNoPartnerIsNamed() throws {
         let comparison = try compare(
-            [try row(), try row(capacity: 1), try row("other", ours: false)], with: [try row(), try row(capacity: 1024)])
+            [try row(), try row(capacity: 1), try row("other", ours: false)],
+            with: [try row(), try row(capacity: 1024)])
         #expect(!comparison.isFailure)
         #expect(comparison.lines.count == 1)
         #expect(comparison.missing.map(\.parameters) == [["capacity": "1024"]])
@@ -84,7 +85,8 @@ import Testing
     }
 
     @Test func aRowThatSaysNothingIsSkipped() throws {
-        let baseline = try Baseline(json: #"{"rows": [{"name": "a"}, {"name": "a", "contender": "b", "unit": "ns/op"}]}"#)
+        let baseline = try Baseline(
+            json: #"{"rows": [{"name": "a"}, {"name": "a", "contender": "b", "unit": "ns/op"}]}"#)
         #expect(baseline.skipped == 1)
         #expect(baseline.figures.count == 1)
         #expect(throws: Baseline.Failure.self) { try Baseline(json: #"{"lines": []}"#) }
@@ -95,7 +97,10 @@ import Testing
     @Test func optionsOfTheComparison() throws {
         #expect(try Options(arguments: ["--compare", "a.json"]).margin == 0.25)
         #expect(try Options(arguments: ["--compare=a.json", "--margin", "150"]).margin == 1.5)
-        for wrong in [["--margin", "5"], ["--compare"], ["--compare", "a", "--margin", "-1"], ["--compare", "a", "--margin", "x"]] {
+        for wrong in [
+            ["--margin", "5"], ["--compare"], ["--compare", "a", "--margin", "-1"],
+            ["--compare", "a", "--margin", "x"],
+        ] {
             #expect(throws: Options.UsageError.self) { try Options(arguments: wrong) }
         }
     }

@@ -32,8 +32,8 @@ enum Children {
             let outcome = try await Pipeline.runVariant(variant, path: arguments[2])
             Platform.write(outcome.text, to: 1)
             return 0
-        default:
-            return 64
+        case Spike.name: return await Spike.runChild(Array(arguments.dropFirst()))
+        default: return 64
         }
     }
 }

@@ -21,14 +21,15 @@ struct Options: Sendable {
         let text: String
     }
 
-    static let knownSuites = [HotPath.name, Pipeline.name, Instructions.name]
+    static let knownSuites = [HotPath.name, Pipeline.name, Instructions.name, Spike.name]
 
     static let help = """
         Usage: backpressure-bench [SUITE ...] [options]
 
-        Suites (without any: hotpath, instructions where valgrind is installed, pipeline):
+        Suites (without any: hotpath, instructions where valgrind is installed, pipeline, spike):
           hotpath        what one operation costs, against its floor and its rivals
           instructions   machine instructions of one pair, counted by valgrind's callgrind
+          spike          four times the load that a service can take, for a moment, guarded in five ways
           pipeline       a file through read -> parse -> aggregate: throughput and peak memory
 
         Options:

@@ -24,6 +24,26 @@ enum Platform {
         return Int(time.tv_sec) * 1_000_000_000 + Int(time.tv_nsec)
     }
 
+    /// Blocks this thread until `nanoseconds()` reaches an instant.
+    static func sleep(until instant: Int) {
+        #if canImport(Darwin)
+            let left = instant - nanoseconds()
+            guard left > 0 else { return }
+            var time = timespec(tv_sec: left / 1_000_000_000, tv_nsec: left % 1_000_000_000)
+            nanosleep(&time, nil)
+        #else
+            var time = timespec(tv_sec: instant / 1_000_000_000, tv_nsec: instant % 1_000_000_000)
+            while clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nil) == EINTR {}
+        #endif
+    }
+
+    /// Processor time of all threads of this process so far.
+    static var processorNanoseconds: Int {
+        var time = timespec()
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        return Int(time.tv_sec) * 1_000_000_000 + Int(time.tv_nsec)
+    }
+
     // MARK: Text out
 
     static func write(_ text: String, to descriptor: CInt) {
@@ -220,6 +240,25 @@ enum Platform {
 
     /// Blocks this thread for long, or until a signal.
     static func sleep() { _ = pause() }
+
+    /// Asks that this thread be scheduled before others of its kind; without the privilege nothing changes.
+    static func preferThisThread() {
+        #if canImport(Glibc)
+            // Here the identifier 0 stands for the calling thread, not for the process.
+            _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, -10)
+        #endif
+    }
+
+    /// As many open files as the system allows this process to ask for.
+    static func raiseFileLimit() {
+        #if canImport(Glibc)
+            var limit = rlimit()
+            let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+            guard getrlimit(resource, &limit) == 0 else { return }
+            limit.rlim_cur = limit.rlim_max
+            _ = setrlimit(resource, &limit)
+        #endif
+    }
 
     /// Gives the core to another thread, of any process, that wants it.
     static func yieldThread() { sched_yield() }
