@@ -67,7 +67,15 @@ enum BackpressureBench {
 
         let wantsSpike = (isEverything || options.suites.contains(Spike.name)) && options.selects(Spike.name)
 
-        if rows.isEmpty, !wantsPipeline, !wantsInstructions, !wantsSpike {
+        let overload = options.suites.contains(HTTPOverload.name) ? HTTPOverload(options: options) : nil
+        if overload != nil, !HTTPOverload.isAvailable {
+            throw Options.UsageError(
+                text:
+                    "overload needs an HTTP server: swift run -c release --traits HTTPScenario backpressure-bench overload"
+            )
+        }
+
+        if rows.isEmpty, !wantsPipeline, !wantsInstructions, !wantsSpike, overload?.variants.isEmpty ?? true {
             complain("no row's name contains \"\(options.filter ?? "")\"; see --help")
             return Exit.usage
         }
@@ -84,9 +92,15 @@ enum BackpressureBench {
             }
         }
 
+        if let folder = options.report, let error = Platform.makeFolder(folder) {
+            complain("cannot make \(folder): \(error.text)")
+            return Exit.cannotCreate
+        }
+
         let suites =
             (rows.isEmpty ? [] : [HotPath.name]) + (wantsInstructions ? [Instructions.name] : [])
             + (wantsPipeline ? [Pipeline.name] : []) + (wantsSpike ? [Spike.name] : [])
+            + (overload != nil ? [HTTPOverload.name] : [])
         let settings = options.isQuick ? RunnerSettings.quick : .standard
         let machine = Machine()
         let progress = Progress()
@@ -115,6 +129,11 @@ enum BackpressureBench {
             let outcomes = try Spike(isQuick: options.isQuick).run(progress: progress)
             scenarios.append(ServiceReport(scenario: Spike.name, settings: Spike.settings, outcomes: outcomes))
         }
+        if let overload {
+            let outcomes = try overload.run(progress: progress)
+            scenarios.append(
+                ServiceReport(scenario: HTTPOverload.name, settings: HTTPOverload.settings, outcomes: outcomes))
+        }
         for scenario in scenarios {
             Platform.write(scenario.text, to: 1)
             results += scenario.results
@@ -127,6 +146,17 @@ enum BackpressureBench {
                 JSON.report(suites: suites, machine: machine, results: results, scenarios: scenarios).text() + "\n"
             Platform.write(text, to: json)
             Platform.closeFile(json)
+        }
+        if let folder = options.report {
+            let page = ReportPage(
+                suites: suites, machine: machine, results: results, gates: gates, scenarios: scenarios)
+            do {
+                try page.write(to: folder)
+                Platform.write("\nthe report is in \(folder)/index.html\n", to: 1)
+            } catch {
+                complain("cannot write \(folder)/index.html: \(error.text)")
+                return Exit.cannotCreate
+            }
         }
         if let baseline, let path = options.compare {
             let comparison = Comparison(of: results, with: baseline, margin: options.margin)

@@ -46,7 +46,7 @@ struct Comparison: Sendable {
     /// Whether a ratio or the allocations of a row are worse, or there was nothing to compare.
     var isFailure: Bool { lines.isEmpty || lines.contains { $0.isWorse } }
 
-    /// - Parameter margin: A part: 0.25 for a quarter.
+    /// The margin is a part: 0.25 for a quarter.
     init(of results: [RowResult], with baseline: Baseline, margin: Double) {
         self.init(of: results.compactMap(Baseline.Figure.init), with: baseline.figures, margin: margin)
     }

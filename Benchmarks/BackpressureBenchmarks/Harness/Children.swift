@@ -33,6 +33,7 @@ enum Children {
             Platform.write(outcome.text, to: 1)
             return 0
         case Spike.name: return await Spike.runChild(Array(arguments.dropFirst()))
+        case HTTPOverload.name: return try await HTTPOverload.runChild(Array(arguments.dropFirst()))
         default: return 64
         }
     }

@@ -10,6 +10,8 @@ struct Options: Sendable {
     var filter: String?
     var isQuick = false
     var wantsHelp = false
+    /// The folder of the page with pictures.
+    var report: String?
     /// An earlier `--json` file to compare with.
     var compare: String?
     /// By how much a ratio may be worse than in `compare`: 0.25 for a quarter.
@@ -21,7 +23,7 @@ struct Options: Sendable {
         let text: String
     }
 
-    static let knownSuites = [HotPath.name, Pipeline.name, Instructions.name, Spike.name]
+    static let knownSuites = [HotPath.name, Pipeline.name, Instructions.name, Spike.name, HTTPOverload.name]
 
     static let help = """
         Usage: backpressure-bench [SUITE ...] [options]
@@ -30,12 +32,14 @@ struct Options: Sendable {
           hotpath        what one operation costs, against its floor and its rivals
           instructions   machine instructions of one pair, counted by valgrind's callgrind
           spike          four times the load that a service can take, for a moment, guarded in five ways
+          overload       the same over HTTP, at half to four times that load (needs the trait HTTPScenario; two minutes)
           pipeline       a file through read -> parse -> aggregate: throughput and peak memory
 
         Options:
           --input FILE   the file that the pipeline reads (default: a generated log in the temporary folder)
           --size-mb N    the size of the generated file (default: 256)
           --json FILE    write every row as JSON, too
+          --report DIR   write the results as a page with pictures, DIR/index.html
           --compare FILE compare ratios and allocations with an earlier --json FILE
           --margin N     percent by which a ratio may be worse than there (default: 25)
           --filter TEXT  only rows whose name contains TEXT
@@ -71,6 +75,7 @@ struct Options: Sendable {
             case "--input": input = try value()
             case "--json": json = try value()
             case "--filter": filter = try value()
+            case "--report": report = try value()
             case "--compare": compare = try value()
             case "--margin":
                 let text = try value()

@@ -4,6 +4,11 @@
 // Everything that differs by operating system, and every call into its C library: clock, files, terminal, child
 // processes, threads. No other file of the benchmark imports a C library.
 
+#if HTTPScenario && canImport(CNIOLinux)
+    // In one build with NIO the compiler takes NIO's C module, which includes the same headers, for the home of some of
+    // the structures.
+    import CNIOLinux
+#endif
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -118,6 +123,11 @@ enum Platform {
     }
 
     static func makeExecutable(_ path: String) { chmod(path, 0o755) }
+
+    /// Makes a folder; it is no failure if there is one.
+    static func makeFolder(_ path: String) -> PlatformError? {
+        mkdir(path, 0o755) == 0 || errno == EEXIST ? nil : .last()
+    }
 
     static func closeFile(_ descriptor: CInt) { _ = close(descriptor) }
 

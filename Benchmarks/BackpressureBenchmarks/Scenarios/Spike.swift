@@ -30,11 +30,12 @@ struct Spike: Sendable {
 
     func run(progress: Progress) throws -> [ServiceOutcome] {
         var outcomes: [ServiceOutcome] = []
+        var repetitions = isQuick ? 0 : 2
         for variant in Self.variants {
             progress.step("spike  \(variant.title)")
             var arguments = [Platform.executablePath, Children.flag, Self.name, variant.rawValue]
             if isQuick { arguments.append(Self.quickFlag) }
-            outcomes.append(try ServiceOutcome(child: arguments))
+            outcomes.append(try ServiceOutcome.valid(arguments, repetitions: &repetitions))
         }
         progress.clear()
         return outcomes
@@ -74,7 +75,8 @@ struct Spike: Sendable {
                             recorder.sent(number, at: Platform.nanoseconds() - start)
                             Task { await call(number, arrival, service, recorder, rule, start) }
                         }
-                        Platform.sleep(until: start + plan.length)
+                        Platform.sleep(until: start + plan.length + settings.objective)
+                        // Those that are due last have had their chance, too.
                         continuation.resume()
                     }
                 }
@@ -103,7 +105,7 @@ struct Spike: Sendable {
             if tries > 1 { rule.endRetry() }
             let now = Platform.nanoseconds() - start
             let response = rejection.response()
-            recorder.rejected(status: response.status, isCorrect: response.retryAfter != nil)
+            recorder.rejected(number, status: response.status, isCorrect: response.retryAfter != nil)
             let left = settings.persistence - (now - arrival.at)
             guard let delay = rule.delay(after: tries, rejection: rejection, left: left) else {
                 return recorder.ended(number, .rejected, at: now)

@@ -39,7 +39,9 @@ final class Downstream: Sendable {
     /// The most calls that were in it at once.
     var peak: Int { state.withLock { $0.peak } }
 
-    /// One call, from its arrival to its answer. Nothing stops it: who gave up waiting has its work done all the same.
+    /// One call, from its arrival to its answer.
+    ///
+    /// Nothing stops it: who gave up waiting has its work done all the same.
     func call() async {
         let end = begin(now: Platform.nanoseconds())
         let left = end - Platform.nanoseconds()

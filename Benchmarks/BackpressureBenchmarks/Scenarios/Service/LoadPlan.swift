@@ -74,22 +74,11 @@ struct LoadPlan: Sendable {
             start += phase.seconds
         }
         self.arrivals = arrivals
-        length = Int(start * 1e9)
-        measured = Int(measuredFrom * 1e9)..<length
-        self.spikeEnd = spikeEnd.map { Int($0 * 1e9) }
+        length = Int((start * 1e9).rounded())
+        measured = Int((measuredFrom * 1e9).rounded())..<length
+        self.spikeEnd = spikeEnd.map { Int(($0 * 1e9).rounded()) }
     }
 
-    /// -ln(1 - part), without a C library: by halving to a small argument and a series (the inverse hyperbolic tangent).
-    static func exponential(_ part: Double) -> Double {
-        var value = 1 - part
-        var halvings = 0.0
-        while value < 0.5 { (value, halvings) = (value * 2, halvings + 1) }
-        let step = (value - 1) / (value + 1)
-        var (sum, power) = (0.0, step)
-        for odd in stride(from: 1.0, through: 39, by: 2) {
-            sum += power / odd
-            power *= step * step
-        }
-        return halvings * 0.693_147_180_559_945_3 - 2 * sum
-    }
+    /// The time to the next arrival at a rate of 1, from a number that is evenly spread from 0 up to 1.
+    private static func exponential(_ part: Double) -> Double { -Logarithm.natural(1 - part) }
 }

@@ -22,8 +22,8 @@ struct CallRecord: Sendable, Equatable {
     var isCritical: Bool
     /// How long after it was due it was sent; nil for not at all.
     var lateness: Int?
-    /// When the try that runs, or was the last, was due.
-    var tryDue: Int
+    /// When the try that runs was due; nil while none does.
+    var tryDue: Int?
     /// How long after the request was due its fate was known.
     var latency = 0
     var outcome = Outcome.open
@@ -78,8 +78,9 @@ final class LoadRecorder: Sendable {
     }
 
     /// A try was turned away.
-    func rejected(status: Int, isCorrect: Bool) {
+    func rejected(_ number: Int, status: Int, isCorrect: Bool) {
         records.withLock { records in
+            records.calls[number].tryDue = nil
             if status == 429 { records.tooManyRequests += 1 } else { records.unavailable += 1 }
             if !isCorrect { records.malformed += 1 }
         }
@@ -88,7 +89,8 @@ final class LoadRecorder: Sendable {
     /// A try was answered, or its caller stopped waiting.
     func decided(_ number: Int, at time: Int) {
         records.withLock { records in
-            let due = records.calls[number].tryDue
+            guard let due = records.calls[number].tryDue else { return }
+            records.calls[number].tryDue = nil
             records.tries.append(TryRecord(due: due, latency: max(time - due, 0)))
         }
     }

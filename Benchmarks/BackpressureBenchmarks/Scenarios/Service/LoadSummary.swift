@@ -85,8 +85,9 @@ struct LoadSummary: Sendable, Equatable {
     /// With those that were still open when the run ended: they had taken until then.
     private static func tries(_ records: LoadRecords, _ plan: LoadPlan) -> [TryRecord] {
         records.tries
-            + records.calls.filter { $0.outcome == .open && $0.tryDue < plan.length }.map {
-                TryRecord(due: $0.tryDue, latency: plan.length - $0.tryDue)
+            + records.calls.compactMap { call in
+                guard call.outcome == .open, let due = call.tryDue, due < plan.length else { return nil }
+                return TryRecord(due: due, latency: plan.length - due)
             }
     }
 

@@ -22,12 +22,10 @@ struct RetryRule: Sendable {
 
     func endRequest() { budget?.endRequest() }
 
-    /// The delay before the next try in nanoseconds; nil to give up. One that is allowed needs an ``endRetry()``.
+    /// The delay before the next try in nanoseconds; nil to give up.
     ///
-    /// - Parameters:
-    ///   - attempt: How many tries there were.
-    ///   - rejection: What the server said; nil if it said nothing in time.
-    ///   - left: How long the caller still persists, in nanoseconds.
+    /// One that is allowed needs an ``endRetry()``. `attempt` is how many tries there were, `rejection` what the server
+    /// said, nil if it said nothing in time, and `left` how long the caller still persists, in nanoseconds.
     func delay(after attempt: Int, rejection: Rejection?, left: Int) -> Int? {
         guard attempt < Self.attempts else { return nil }
         let asked = budget == nil ? nil : rejection?.retryAfter
