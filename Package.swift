@@ -18,6 +18,13 @@ let peers: [Target.Dependency] =
     + products(["DequeModule"], of: "swift-collections", trait: "Peers")
     + products(["Histogram"], of: "hdrhistogram-swift", trait: "Peers")
 
+/// What `backpressure-bench overload` serves and calls with.
+let httpScenario: [Target.Dependency] =
+    products(["Hummingbird"], of: "hummingbird", trait: "HTTPScenario")
+    + products(["NIOCore", "NIOPosix"], of: "swift-nio", trait: "HTTPScenario")
+    + products(["HTTPTypes"], of: "swift-http-types", trait: "HTTPScenario")
+    + products(["Logging"], of: "swift-log", trait: "HTTPScenario")
+
 let upcomingFeatures: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
     .enableUpcomingFeature("ExistentialAny"),
@@ -39,11 +46,16 @@ let nativeTargets: [Target] = [
     .executableTarget(
         name: "BackpressureBenchmarks",
         dependencies: ["Backpressure", "AllocationCounter"] + peers
-            + products(["Hummingbird"], of: "hummingbird", trait: "HTTPScenario"),
+            + httpScenario,
         path: "Benchmarks/BackpressureBenchmarks",
         swiftSettings: upcomingFeatures
     ),
 
+    .testTarget(
+        name: "BackpressureBenchmarkTests",
+        dependencies: ["Backpressure", "BackpressureBenchmarks"],
+        swiftSettings: upcomingFeatures
+    ),
     .testTarget(
         name: "BackpressureTests",
         dependencies: ["Backpressure", "BackpressureTestKit", "BackpressureTestSupport"],
@@ -99,6 +111,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections", from: "1.3.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.1.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.16.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.4.0"),
     ],
     targets: [
         .target(

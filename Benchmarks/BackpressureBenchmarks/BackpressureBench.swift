@@ -6,7 +6,9 @@
 @main
 enum BackpressureBench {
     private enum Exit {
+        static let worse: CInt = 1
         static let usage: CInt = 64
+        static let badData: CInt = 65
         static let noInput: CInt = 66
         static let wrongResult: CInt = 70
         static let cannotCreate: CInt = 73
@@ -36,6 +38,9 @@ enum BackpressureBench {
         } catch let error as Options.UsageError {
             complain("\(error.text); see --help")
             return Exit.usage
+        } catch let failure as Baseline.Failure {
+            complain(failure.text)
+            return failure.isMissing ? Exit.noInput : Exit.badData
         } catch let failure as HardFailure {
             complain("wrong result: \(failure.text)")
             return Exit.wrongResult
@@ -65,12 +70,23 @@ enum BackpressureBench {
             ? Instructions.isAvailable && !options.isQuick && options.selects(Instructions.name)
             : options.suites.contains(Instructions.name)
 
-        if rows.isEmpty, !wantsPipeline, !wantsInstructions {
+        let wantsSpike = (isEverything || options.suites.contains(Spike.name)) && options.selects(Spike.name)
+
+        let overload = options.suites.contains(HTTPOverload.name) ? HTTPOverload(options: options) : nil
+        if overload != nil, !HTTPOverload.isAvailable {
+            throw Options.UsageError(
+                text:
+                    "overload needs an HTTP server: swift run -c release --traits HTTPScenario backpressure-bench overload"
+            )
+        }
+
+        if rows.isEmpty, !wantsPipeline, !wantsInstructions, !wantsSpike, overload?.variants.isEmpty ?? true {
             complain("no row's name contains \"\(options.filter ?? "")\"; see --help")
             return Exit.usage
         }
         // What can be refused is refused before minutes are spent.
         let pipeline = wantsPipeline ? try Pipeline(options: options) : nil
+        let baseline = try options.compare.map { try Baseline(file: $0) }
         var json: CInt?
         if let path = options.json {
             switch Platform.openForWriting(path) {
@@ -81,10 +97,16 @@ enum BackpressureBench {
             }
         }
 
+        if let folder = options.report, let error = Platform.makeFolder(folder) {
+            complain("cannot make \(folder): \(error.text)")
+            return Exit.cannotCreate
+        }
+
         let suites =
             (hotPath.isEmpty ? [] : [HotPath.name]) + (rows.count > hotPath.count ? [Peers.name] : [])
             + (wantsInstructions ? [Instructions.name] : [])
-            + (wantsPipeline ? [Pipeline.name] : [])
+            + (wantsPipeline ? [Pipeline.name] : []) + (wantsSpike ? [Spike.name] : [])
+            + (overload != nil ? [HTTPOverload.name] : [])
         let settings = options.isQuick ? RunnerSettings.quick : .standard
         let machine = Machine()
         let progress = Progress()
@@ -108,12 +130,44 @@ enum BackpressureBench {
             results += report.results
             gates += report.gates
         }
+        var scenarios: [ServiceReport] = []
+        if wantsSpike {
+            let outcomes = try Spike(isQuick: options.isQuick).run(progress: progress)
+            scenarios.append(ServiceReport(scenario: Spike.name, settings: Spike.settings, outcomes: outcomes))
+        }
+        if let overload {
+            let outcomes = try overload.run(progress: progress)
+            scenarios.append(
+                ServiceReport(scenario: HTTPOverload.name, settings: HTTPOverload.settings, outcomes: outcomes))
+        }
+        for scenario in scenarios {
+            Platform.write(scenario.text, to: 1)
+            results += scenario.results
+            gates += scenario.gates
+        }
         Platform.write(Report.table(of: gates), to: 1)
 
         if let json {
-            let text = JSON.report(suites: suites, machine: machine, results: results).text() + "\n"
+            let text =
+                JSON.report(suites: suites, machine: machine, results: results, scenarios: scenarios).text() + "\n"
             Platform.write(text, to: json)
             Platform.closeFile(json)
+        }
+        if let folder = options.report {
+            let page = ReportPage(
+                suites: suites, machine: machine, results: results, gates: gates, scenarios: scenarios)
+            do {
+                try page.write(to: folder)
+                Platform.write("\nthe report is in \(folder)/index.html\n", to: 1)
+            } catch {
+                complain("cannot write \(folder)/index.html: \(error.text)")
+                return Exit.cannotCreate
+            }
+        }
+        if let baseline, let path = options.compare {
+            let comparison = Comparison(of: results, with: baseline, margin: options.margin)
+            Platform.write("\n" + comparison.text(path: path, commit: baseline.commit), to: 1)
+            if comparison.isFailure { return Exit.worse }
         }
         return 0
     }

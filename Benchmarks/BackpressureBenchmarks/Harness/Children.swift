@@ -35,8 +35,9 @@ enum Children {
         case TurnTaker.flag where arguments.count == 1:
             await TurnTaker.run()
             return 0
-        default:
-            return 64
+        case Spike.name: return await Spike.runChild(Array(arguments.dropFirst()))
+        case HTTPOverload.name: return try await HTTPOverload.runChild(Array(arguments.dropFirst()))
+        default: return 64
         }
     }
 }

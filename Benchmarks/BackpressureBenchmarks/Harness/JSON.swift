@@ -66,23 +66,27 @@ indirect enum JSON {
 
 extension JSON {
     /// The whole report.
-    static func report(suites: [String], machine: Machine, results: [RowResult]) -> JSON {
-        .object([
-            ("suite", .string(suites.joined(separator: "+"))),
-            (
-                "machine",
-                .object([
-                    ("cpu", .string(machine.cpu)), ("cores", .int(machine.cores)),
-                    ("os", .string(machine.operatingSystem)),
-                ])
-            ),
-            ("toolchain", .string(Machine.toolchain)),
-            ("commit", .string(Machine.commit)),
-            ("rows", .array(results.map(row))),
-        ])
+    static func report(
+        suites: [String], machine: Machine, results: [RowResult], scenarios: [ServiceReport] = []
+    ) -> JSON {
+        .object(
+            [
+                ("suite", .string(suites.joined(separator: "+"))),
+                (
+                    "machine",
+                    .object([
+                        ("cpu", .string(machine.cpu)), ("cores", .int(machine.cores)),
+                        ("os", .string(machine.operatingSystem)),
+                    ])
+                ),
+                ("toolchain", .string(Machine.toolchain)),
+                ("commit", .string(Machine.commit)),
+                ("rows", .array(results.map(row))),
+            ] + (scenarios.isEmpty ? [] : [("scenarios", .array(scenarios.map(\.json)))]))
     }
 
-    private static func row(_ result: RowResult) -> JSON {
+    /// One contender's answer to one row.
+    static func row(_ result: RowResult) -> JSON {
         var parameters: [(String, JSON)] = []
         if let capacity = result.parameters.capacity { parameters.append(("capacity", .int(capacity))) }
         if let producers = result.parameters.producers { parameters.append(("producers", .int(producers))) }
@@ -94,6 +98,7 @@ extension JSON {
         if let fairness = result.parameters.fairness { parameters.append(("fairness", .string(fairness))) }
         if let tasks = result.parameters.tasks { parameters.append(("tasks", .int(tasks))) }
         if let permits = result.parameters.permits { parameters.append(("permits", .int(permits))) }
+        if let load = result.parameters.load { parameters.append(("load", .string(load))) }
         if let waiters = result.parameters.waiters { parameters.append(("waiters", .int(waiters))) }
         return .object([
             ("name", .string(result.name)),

@@ -10,6 +10,12 @@ struct Options: Sendable {
     var filter: String?
     var isQuick = false
     var wantsHelp = false
+    /// The folder of the page with pictures.
+    var report: String?
+    /// An earlier `--json` file to compare with.
+    var compare: String?
+    /// By how much a ratio may be worse than in `compare`: 0.25 for a quarter.
+    var margin = 0.25
     /// The size of the generated file.
     var sizeInMegabytes = 256
 
@@ -17,14 +23,18 @@ struct Options: Sendable {
         let text: String
     }
 
-    static let knownSuites = [HotPath.name, Pipeline.name, Instructions.name, Peers.name]
+    static let knownSuites = [
+        HotPath.name, Pipeline.name, Instructions.name, Spike.name, HTTPOverload.name, Peers.name,
+    ]
 
     static let help = """
         Usage: backpressure-bench [SUITE ...] [options]
 
-        Suites (without any: hotpath, instructions where valgrind is installed, pipeline):
+        Suites (without any: hotpath, instructions where valgrind is installed, pipeline, spike):
           hotpath        what one operation costs, against its floor and its rivals
           instructions   machine instructions of one pair, counted by valgrind's callgrind
+          spike          four times the load that a service can take, for a moment, guarded in five ways
+          overload       the same over HTTP, at half to four times that load (needs the trait HTTPScenario; two minutes)
           pipeline       a file through read -> parse -> aggregate: throughput and peak memory
           peers          other Swift libraries at the same work; needs a build with --traits Peers
 
@@ -32,16 +42,21 @@ struct Options: Sendable {
           --input FILE   the file that the pipeline reads (default: a generated log in the temporary folder)
           --size-mb N    the size of the generated file (default: 256)
           --json FILE    write every row as JSON, too
+          --report DIR   write the results as a page with pictures, DIR/index.html
+          --compare FILE compare ratios and allocations with an earlier --json FILE
+          --margin N     percent by which a ratio may be worse than there (default: 25)
           --filter TEXT  only rows whose name contains TEXT
           --quick        fewer and shorter rounds, a 32 MB file: a smoke test, not a measurement
           --help         this text
 
-        Exit status: 0 done, 64 wrong usage, 66 unreadable input, 70 a wrong result, 73 cannot write.
+        Exit status: 0 done, 1 worse than --compare allows, 64 wrong usage, 65 no report in FILE, 66 unreadable input,
+        70 a wrong result, 73 cannot write.
 
         """
 
     init(arguments: [String]) throws(UsageError) {
         var isSizeGiven = false
+        var isMarginGiven = false
         var rest = arguments[...]
         while let argument = rest.popFirst() {
             let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -63,6 +78,15 @@ struct Options: Sendable {
             case "--input": input = try value()
             case "--json": json = try value()
             case "--filter": filter = try value()
+            case "--report": report = try value()
+            case "--compare": compare = try value()
+            case "--margin":
+                let text = try value()
+                guard let percent = Double(text), percent.isFinite, (0...10_000).contains(percent) else {
+                    throw UsageError(text: "--margin needs a number of percent from 0 to 10000, not \"\(text)\"")
+                }
+                margin = percent / 100
+                isMarginGiven = true
             case "--size-mb":
                 let text = try value()
                 guard let size = Int(text), (1...1_000_000).contains(size) else {
@@ -85,6 +109,7 @@ struct Options: Sendable {
                 if !suites.contains(flag) { suites.append(flag) }
             }
         }
+        if isMarginGiven, compare == nil { throw UsageError(text: "--margin goes with --compare") }
         if isQuick, !isSizeGiven { sizeInMegabytes = 32 }
     }
 

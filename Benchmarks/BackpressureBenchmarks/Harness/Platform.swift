@@ -4,6 +4,11 @@
 // Everything that differs by operating system, and every call into its C library: clock, files, terminal, child
 // processes, threads. No other file of the benchmark imports a C library.
 
+#if HTTPScenario && canImport(CNIOLinux)
+    // In one build with NIO the compiler takes NIO's C module, which includes the same headers, for the home of some of
+    // the structures.
+    import CNIOLinux
+#endif
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -21,6 +26,26 @@ enum Platform {
     static func nanoseconds() -> Int {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
+        return Int(time.tv_sec) * 1_000_000_000 + Int(time.tv_nsec)
+    }
+
+    /// Blocks this thread until `nanoseconds()` reaches an instant.
+    static func sleep(until instant: Int) {
+        #if canImport(Darwin)
+            let left = instant - nanoseconds()
+            guard left > 0 else { return }
+            var time = timespec(tv_sec: left / 1_000_000_000, tv_nsec: left % 1_000_000_000)
+            nanosleep(&time, nil)
+        #else
+            var time = timespec(tv_sec: instant / 1_000_000_000, tv_nsec: instant % 1_000_000_000)
+            while clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nil) == EINTR {}
+        #endif
+    }
+
+    /// Processor time of all threads of this process so far.
+    static var processorNanoseconds: Int {
+        var time = timespec()
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
         return Int(time.tv_sec) * 1_000_000_000 + Int(time.tv_nsec)
     }
 
@@ -98,6 +123,11 @@ enum Platform {
     }
 
     static func makeExecutable(_ path: String) { chmod(path, 0o755) }
+
+    /// Makes a folder; it is no failure if there is one.
+    static func makeFolder(_ path: String) -> PlatformError? {
+        mkdir(path, 0o755) == 0 || errno == EEXIST ? nil : .last()
+    }
 
     static func closeFile(_ descriptor: CInt) { _ = close(descriptor) }
 
@@ -220,6 +250,25 @@ enum Platform {
 
     /// Blocks this thread for long, or until a signal.
     static func sleep() { _ = pause() }
+
+    /// Asks that this thread be scheduled before others of its kind; without the privilege nothing changes.
+    static func preferThisThread() {
+        #if canImport(Glibc)
+            // Here the identifier 0 stands for the calling thread, not for the process.
+            _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, -10)
+        #endif
+    }
+
+    /// As many open files as the system allows this process to ask for.
+    static func raiseFileLimit() {
+        #if canImport(Glibc)
+            var limit = rlimit()
+            let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+            guard getrlimit(resource, &limit) == 0 else { return }
+            limit.rlim_cur = limit.rlim_max
+            _ = setrlimit(resource, &limit)
+        #endif
+    }
 
     /// Gives the core to another thread, of any process, that wants it.
     static func yieldThread() { sched_yield() }

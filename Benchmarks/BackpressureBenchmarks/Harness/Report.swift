@@ -54,6 +54,7 @@ enum Report {
         if let tasks = parameters.tasks { parts.append("\(tasks) tasks") }
         if let permits = parameters.permits { parts.append("\(permits) permits") }
         if let waiters = parameters.waiters { parts.append("\(waiters) waiters") }
+        if let load = parameters.load { parts.append("load \(load)") }
         return parts.joined(separator: ", ")
     }
 

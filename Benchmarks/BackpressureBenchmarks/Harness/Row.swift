@@ -8,19 +8,20 @@ enum Unit: String, Sendable {
     case nanosecondsPerOperation = "ns/op"
     case operationsPerSecond = "op/s"
     case bytes
+    case percent = "%"
 
     func value(of sample: Sample) -> Double {
         switch self {
         case .nanosecondsPerOperation: Double(sample.nanoseconds) / Double(max(sample.operations, 1))
         case .operationsPerSecond: Double(sample.operations) * 1e9 / Double(max(sample.nanoseconds, 1))
-        case .bytes: sample.bytes ?? 0
+        case .bytes, .percent: sample.bytes ?? 0
         }
     }
 
     /// How many times dearer `value` is than `floor`.
     func ratio(of value: Double, toFloor floor: Double) -> Double? {
         switch self {
-        case .nanosecondsPerOperation, .bytes: floor > 0 ? value / floor : nil
+        case .nanosecondsPerOperation, .bytes, .percent: floor > 0 ? value / floor : nil
         case .operationsPerSecond: value > 0 ? floor / value : nil
         }
     }
@@ -36,6 +37,8 @@ struct Parameters: Sendable, Equatable {
     var waiters: Int?
     var tasks: Int?
     var permits: Int?
+    /// What arrives, as a multiple of the capacity; or "spike".
+    var load: String?
 }
 
 /// Where the code that uses a channel finds it.
