@@ -170,7 +170,10 @@
                 switch outcome {
                 case .done: break
                 case .dropped: return note(.returned(.min, .exceedsLimit), me)
-                case .wouldWait: return note(.returned(.min, .full), me)
+                case .wouldWait:
+                    // As the typed surface does.
+                    channel.core.noteRefusal()
+                    return note(.returned(.min, .full), me)
                 case .timedOut: return note(.returned(.min, .timedOut), me)
                 case .finished: return note(.returned(.min, .finished), me)
                 default: return note(.returned(.min, .abandoned), me)
@@ -346,10 +349,7 @@
                 ModelRuntime.expect(rest.isEmpty, "\(rest) came after a receiver had been told of the end")
             }
             checkOrder(rest)
-            // A refused reservation has no element; its counting is the typed surface's.
-            let refusals = notes.joined().filter {
-                if case .returned(let element, .full) = $0 { element != .min } else { false }
-            }.count
+            let refusals = notes.joined().filter { if case .returned(_, .full) = $0 { true } else { false } }.count
             ModelRuntime.expect(
                 snapshot.refused == UInt64(refusals - refusedBesides),
                 "\(snapshot.refused) counted as refused, not \(refusals - refusedBesides)")
