@@ -102,11 +102,12 @@ enum BackpressureBench {
             return Exit.cannotCreate
         }
 
-        let suites =
-            (hotPath.isEmpty ? [] : [HotPath.name]) + (rows.count > hotPath.count ? [Peers.name] : [])
-            + (wantsInstructions ? [Instructions.name] : [])
-            + (wantsPipeline ? [Pipeline.name] : []) + (wantsSpike ? [Spike.name] : [])
-            + (overload != nil ? [HTTPOverload.name] : [])
+        let parts: [(name: String, isRun: Bool)] = [
+            (HotPath.name, !hotPath.isEmpty), (Peers.name, rows.count > hotPath.count),
+            (Instructions.name, wantsInstructions), (Pipeline.name, wantsPipeline), (Spike.name, wantsSpike),
+            (HTTPOverload.name, overload != nil),
+        ]
+        let suites = parts.filter(\.isRun).map(\.name)
         let settings = options.isQuick ? RunnerSettings.quick : .standard
         let machine = Machine()
         let progress = Progress()
