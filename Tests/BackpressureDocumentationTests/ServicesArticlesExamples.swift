@@ -263,5 +263,8 @@ struct ServicesArticlesExamples {
         publisher.send(1)
         #expect(subscriber.elements == [2])
         #expect(publisher.demand == 0)  // no more was asked for
+
+        publisher.complete()
+        #expect(subscriber.isCompleted)
     }
 }
