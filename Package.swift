@@ -41,6 +41,16 @@ let modelChecking = Context.environment["BACKPRESSURE_MODEL_CHECK"] == "1"
 
 /// What has no use for the model checker's atomics, and would only be compiled in vain beside them.
 let nativeTargets: [Target] = [
+    .target(
+        name: "BackpressureMetrics",
+        dependencies: ["Backpressure"]
+            + products(["Metrics"], of: "swift-metrics", trait: "SwiftMetrics")
+            + products(["Logging"], of: "swift-log", trait: "Logging")
+            + products(["Tracing"], of: "swift-distributed-tracing", trait: "Tracing")
+            + products(["ServiceLifecycle"], of: "swift-service-lifecycle", trait: "ServiceLifecycle"),
+        swiftSettings: upcomingFeatures
+    ),
+
     // The benchmark executable and the C target that counts its allocations.
     .target(name: "AllocationCounter", path: "Benchmarks/AllocationCounter"),
     .executableTarget(
@@ -82,14 +92,35 @@ let nativeTargets: [Target] = [
     ),
 ]
 
+/// What the traits need. With the model checker no target has such a trait, and a package that none has is fetched always.
+let traitPackages: [Package.Dependency] = [
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.10.0"),
+    .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.3.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
+    .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.90.0"),
+    .package(url: "https://github.com/OpenCombine/OpenCombine", from: "0.14.0"),
+    .package(url: "https://github.com/apple/swift-atomics", from: "1.3.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.3.0"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.1.0"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.16.0"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.4.0"),
+]
+
 let package = Package(
     name: "swift-backpressure",
     platforms: [.macOS(.v15), .iOS(.v18), .tvOS(.v18), .watchOS(.v11), .visionOS(.v2)],
     products: [
         .library(name: "Backpressure", targets: ["Backpressure"]),
-        .library(name: "BackpressureMetrics", targets: ["BackpressureMetrics"]),
         .library(name: "BackpressureTestKit", targets: ["BackpressureTestKit"]),
-    ] + (modelChecking ? [] : [.executable(name: "backpressure-bench", targets: ["BackpressureBenchmarks"])]),
+    ]
+        + (modelChecking
+            ? []
+            : [
+                .library(name: "BackpressureMetrics", targets: ["BackpressureMetrics"]),
+                .executable(name: "backpressure-bench", targets: ["BackpressureBenchmarks"]),
+            ]),
     traits: [
         .trait(name: "SwiftMetrics", description: "BackpressureMetrics reports to swift-metrics"),
         .trait(name: "Logging", description: "BackpressureMetrics writes changes of health to swift-log"),
@@ -99,34 +130,12 @@ let package = Package(
         .trait(name: "HTTPScenario", description: "backpressure-bench overloads an HTTP server"),
         .default(enabledTraits: []),
     ],
-    dependencies: [
-        .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.10.0"),
-        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.3.0"),
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
-        .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.0"),
-        .package(url: "https://github.com/apple/swift-nio", from: "2.90.0"),
-        .package(url: "https://github.com/OpenCombine/OpenCombine", from: "0.14.0"),
-        .package(url: "https://github.com/apple/swift-atomics", from: "1.3.0"),
-        .package(url: "https://github.com/apple/swift-collections", from: "1.3.0"),
-        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.1.0"),
-        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.16.0"),
-        .package(url: "https://github.com/apple/swift-http-types", from: "1.4.0"),
-    ],
+    dependencies: modelChecking ? [] : traitPackages,
     targets: [
         .target(
             name: "Backpressure",
             dependencies: modelChecking ? ["ModelChecker"] : [],
             exclude: [modelChecking ? "Internal/Atomics/Native" : "Internal/Atomics/Modelled"],
-            swiftSettings: upcomingFeatures
-        ),
-        .target(
-            name: "BackpressureMetrics",
-            dependencies: ["Backpressure"]
-                + products(["Metrics"], of: "swift-metrics", trait: "SwiftMetrics")
-                + products(["Logging"], of: "swift-log", trait: "Logging")
-                + products(["Tracing"], of: "swift-distributed-tracing", trait: "Tracing")
-                + products(["ServiceLifecycle"], of: "swift-service-lifecycle", trait: "ServiceLifecycle"),
             swiftSettings: upcomingFeatures
         ),
         .target(

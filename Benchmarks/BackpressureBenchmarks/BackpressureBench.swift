@@ -113,8 +113,17 @@ enum BackpressureBench {
         let progress = Progress()
         Platform.write(Report.heading(suites: suites, machine: machine, settings: settings), to: 1)
 
+        let host = HostShare()
+        var times: [(suite: String, nanoseconds: Int)] = []
+        var start = Platform.nanoseconds()
+        func endSuite(_ name: String) {
+            let now = Platform.nanoseconds()
+            times.append((name, now - start))
+            start = now
+        }
+
         var results: [RowResult] = []
-        let runner = Runner(settings: settings)
+        let runner = Runner(settings: settings, patience: Patience(seconds: options.isQuick ? 0 : 15))
         for (index, row) in rows.enumerated() {
             progress.step("[\(index + 1)/\(rows.count)] \(row.name)  \(Report.text(of: row.parameters))")
             let answers = try await runner.measure(row)
@@ -122,7 +131,11 @@ enum BackpressureBench {
             progress.clear()
             Platform.write(Report.block(answers), to: 1)
         }
-        if wantsInstructions { Platform.write(Instructions.report(progress: progress), to: 1) }
+        if !rows.isEmpty { endSuite("rows") }
+        if wantsInstructions {
+            Platform.write(Instructions.report(progress: progress), to: 1)
+            endSuite(Instructions.name)
+        }
 
         var gates = try Gates.evaluate(results)
         if let pipeline {
@@ -130,23 +143,26 @@ enum BackpressureBench {
             Platform.write(report.text, to: 1)
             results += report.results
             gates += report.gates
+            endSuite(Pipeline.name)
         }
         var scenarios: [ServiceReport] = []
         if wantsSpike {
             let outcomes = try Spike(isQuick: options.isQuick).run(progress: progress)
             scenarios.append(ServiceReport(scenario: Spike.name, settings: Spike.settings, outcomes: outcomes))
+            endSuite(Spike.name)
         }
         if let overload {
             let outcomes = try overload.run(progress: progress)
             scenarios.append(
                 ServiceReport(scenario: HTTPOverload.name, settings: HTTPOverload.settings, outcomes: outcomes))
+            endSuite(HTTPOverload.name)
         }
         for scenario in scenarios {
             Platform.write(scenario.text, to: 1)
             results += scenario.results
             gates += scenario.gates
         }
-        Platform.write(Report.table(of: gates), to: 1)
+        Platform.write(Report.table(of: gates) + Report.ending(times: times, hostShare: host.percent), to: 1)
 
         if let json {
             let text =

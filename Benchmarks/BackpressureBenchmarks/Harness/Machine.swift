@@ -57,3 +57,21 @@ struct Machine: Sendable {
         String(text.prefix { $0 != "\n" && $0 != "\r" })
     }
 }
+
+/// What the host of a virtual machine took of its processors, from /proc/stat; nothing is known elsewhere.
+struct HostShare: Sendable {
+    private let before = HostShare.ticks()
+
+    /// Percent of the time since this was made.
+    var percent: Double? {
+        guard let before, let now = Self.ticks(), now.all > before.all else { return nil }
+        return 100 * Double(now.stolen - before.stolen) / Double(now.all - before.all)
+    }
+
+    /// The first line is `cpu` and ticks: user, nice, system, idle, iowait, irq, softirq, steal, and two that user holds.
+    private static func ticks() -> (all: Int, stolen: Int)? {
+        guard let line = Platform.text(ofFile: "/proc/stat")?.split(separator: "\n").first else { return nil }
+        let numbers = line.split(separator: " ").dropFirst().prefix(8).compactMap { Int($0) }
+        return numbers.count == 8 ? (numbers.reduce(0, +), numbers[7]) : nil
+    }
+}

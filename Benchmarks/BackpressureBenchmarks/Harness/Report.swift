@@ -71,4 +71,15 @@ enum Report {
         lines.append("    \(gates.count - missed) of \(gates.count) ok")
         return lines.joined(separator: "\n") + "\n"
     }
+
+    /// How long the suites took, and what the machine was like meanwhile.
+    static func ending(times: [(suite: String, nanoseconds: Int)], hostShare: Double?) -> String {
+        let parts = times.map { "\($0.suite) \(Text.number(Double($0.nanoseconds) / 1e9, digits: 0)) s" }
+        let all = Double(times.reduce(0) { $0 + $1.nanoseconds }) / 1e9
+        var line = "\ntook \(Text.number(all, digits: 0)) s: \(parts.joined(separator: ", "))"
+        if let hostShare {
+            line += "; the host took \(Text.number(hostShare, digits: 1)) % of the processors meanwhile"
+        }
+        return line + "\n"
+    }
 }

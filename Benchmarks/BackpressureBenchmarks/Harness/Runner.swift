@@ -7,11 +7,15 @@
 // Each contender is calibrated once (operations doubled until a run is long enough to extrapolate). Then rounds follow;
 // in each, every contender runs once, and the order rotates, so that a slow second of a shared machine falls on all of
 // them. Figures come from the rounds that no neighbour disturbed (`Neighbour`), or from all if there were too few. Then
-// one pass counts allocations, untimed.
+// one pass counts allocations, untimed. A row that was disturbed runs more rounds, up to twice as many, as long as the
+// run's `Patience` lasts.
 //
 // ## Invariants
 // I1. A figure and its floor come from rounds of the same row, chosen by the same rule.
 // I2. Nothing counts allocations while a round is timed.
+// I3. The time of a run is bounded: what a noisy machine can add is the run's patience and a round.
+
+import Synchronization
 
 /// How long and how often.
 struct RunnerSettings: Sendable {
@@ -29,6 +33,19 @@ struct RunnerSettings: Sendable {
     static let quick = RunnerSettings(rounds: 3, roundNanoseconds: 10_000_000, enough: 3)
 }
 
+/// The time that a whole run may spend on waiting out noise, for all its rows together.
+final class Patience: Sendable {
+    private let nanoseconds: Atomic<Int>
+
+    init(seconds: Int) { nanoseconds = Atomic(seconds * 1_000_000_000) }
+
+    var isLeft: Bool { nanoseconds.load(ordering: .relaxed) > 0 }
+
+    func spend(since start: Int) {
+        nanoseconds.subtract(Platform.nanoseconds() - start, ordering: .relaxed)
+    }
+}
+
 /// What the rounds of one contender came to.
 private struct Rounds {
     var values: [Double] = []
@@ -42,6 +59,7 @@ private struct Rounds {
 
 struct Runner: Sendable {
     let settings: RunnerSettings
+    let patience: Patience
 
     /// All contenders' answers to one row, floor first if there is one.
     func measure(_ row: Row) async throws -> [RowResult] {
@@ -53,11 +71,15 @@ struct Runner: Sendable {
         for contender in row.contenders { operations.append(try await calibrated(contender, settings)) }
 
         let planned = min(settings.rounds, row.maximumRounds)
-        // A noisy minute is waited out, for a while; a row that keeps a core busy is disturbed by design.
+        // Noise is waited out for a while; a row that keeps a core busy is disturbed by design.
         let mostRounds = row.isBusy || row.maximumRounds < settings.rounds ? planned : planned * 2
         var rounds = [Rounds](repeating: Rounds(), count: row.contenders.count)
         var round = 0
-        while round < planned || (round < mostRounds && rounds.contains { $0.undisturbed().count < settings.enough }) {
+        while round < planned
+            || (round < mostRounds && patience.isLeft
+                && rounds.contains { $0.undisturbed().count < settings.enough })
+        {
+            let start = Platform.nanoseconds()
             for position in row.contenders.indices {
                 let index = (position + round) % row.contenders.count
                 let before = Neighbour.probe()
@@ -65,6 +87,7 @@ struct Runner: Sendable {
                 rounds[index].values.append(row.unit.value(of: sample))
                 rounds[index].probes.append(max(before, Neighbour.probe()))
             }
+            if round >= planned { patience.spend(since: start) }
             round += 1
         }
 
