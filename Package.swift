@@ -92,7 +92,9 @@ let nativeTargets: [Target] = [
     ),
 ]
 
-/// What the traits need. With the model checker no target has such a trait, and a package that none has is fetched always.
+/// What the traits need.
+///
+/// A package that no target names, not even behind a trait, is fetched always: so with the model checker it must not be listed.
 let traitPackages: [Package.Dependency] = [
     .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.10.0"),

@@ -8,12 +8,12 @@
 // in each, every contender runs once, and the order rotates, so that a slow second of a shared machine falls on all of
 // them. Figures come from the rounds that no neighbour disturbed (`Neighbour`), or from all if there were too few. Then
 // one pass counts allocations, untimed. A row that was disturbed runs more rounds, up to twice as many, as long as the
-// run's `Patience` lasts.
+// run's `NoiseAllowance` lasts.
 //
 // ## Invariants
 // I1. A figure and its floor come from rounds of the same row, chosen by the same rule.
 // I2. Nothing counts allocations while a round is timed.
-// I3. The time of a run is bounded: what a noisy machine can add is the run's patience and a round.
+// I3. The time of a run is bounded: what a noisy machine can add is that allowance and a round.
 
 import Synchronization
 
@@ -34,7 +34,7 @@ struct RunnerSettings: Sendable {
 }
 
 /// The time that a whole run may spend on waiting out noise, for all its rows together.
-final class Patience: Sendable {
+final class NoiseAllowance: Sendable {
     private let nanoseconds: Atomic<Int>
 
     init(seconds: Int) { nanoseconds = Atomic(seconds * 1_000_000_000) }
@@ -59,7 +59,7 @@ private struct Rounds {
 
 struct Runner: Sendable {
     let settings: RunnerSettings
-    let patience: Patience
+    let allowance: NoiseAllowance
 
     /// All contenders' answers to one row, floor first if there is one.
     func measure(_ row: Row) async throws -> [RowResult] {
@@ -76,7 +76,7 @@ struct Runner: Sendable {
         var rounds = [Rounds](repeating: Rounds(), count: row.contenders.count)
         var round = 0
         while round < planned
-            || (round < mostRounds && patience.isLeft
+            || (round < mostRounds && allowance.isLeft
                 && rounds.contains { $0.undisturbed().count < settings.enough })
         {
             let start = Platform.nanoseconds()
@@ -87,7 +87,7 @@ struct Runner: Sendable {
                 rounds[index].values.append(row.unit.value(of: sample))
                 rounds[index].probes.append(max(before, Neighbour.probe()))
             }
-            if round >= planned { patience.spend(since: start) }
+            if round >= planned { allowance.spend(since: start) }
             round += 1
         }
 
