@@ -41,13 +41,24 @@ private final class HistoryRound: @unchecked Sendable {
         initial = SequentialChannel(capacity: capacity, overflow: overflow, emptiness: .untilSent)
         let length = threads == 2 ? 5 : 4
         programs = (0..<threads).map { thread in
-            (0..<length).map { index in
-                switch random.next(upperBound: UInt64(thread == 0 ? 24 : 25)) {
-                case 0..<11: thread % 2 == 0 ? .trySend(thread * 10 + index) : .tryReceive
-                case 11..<18: thread % 2 == 0 ? .tryReceive : .trySend(thread * 10 + index)
-                case 18..<22: .count
-                case 22, 23: .isClosed
-                default: random.next() & 1 == 0 ? .finish : .cancel
+            var isReserved = false
+            return (0..<length).map { index in
+                let value = thread * 10 + index
+                let choice = random.next(upperBound: UInt64(thread == 0 ? 27 : 28))
+                if isReserved, choice < 14 || index == length - 1 {
+                    isReserved = false
+                    return choice % 3 == 0 ? .giveBack : .fill(value)
+                }
+                switch choice {
+                case 0..<11: return thread % 2 == 0 ? .trySend(value) : .tryReceive
+                case 11..<18: return thread % 2 == 0 ? .tryReceive : .trySend(value)
+                case 18..<22: return .count
+                case 22, 23: return .isClosed
+                case 24..<27 where !isReserved && index < length - 1:
+                    isReserved = true
+                    return .tryReserve
+                case 24..<27: return .count
+                default: return random.next() & 1 == 0 ? .finish : .cancel
                 }
             }
         }
@@ -57,16 +68,36 @@ private final class HistoryRound: @unchecked Sendable {
     }
 
     func run(_ thread: Int) {
+        var room: Reservation<Int, Never>?
         for call in programs[thread] {
             let began = Int(PlatformClock.suspendingNanoseconds())
-            let reply = perform(call)
+            guard let reply = perform(call, in: &room) else { continue }
             let ended = Int(PlatformClock.suspendingNanoseconds())
             operations[thread].append(Operation(call, reply, began: began, ended: ended))
         }
     }
 
-    private func perform(_ call: ChannelCall) -> ChannelReply {
+    /// The answer; nil if there is no room that could be filled or given back.
+    private func perform(_ call: ChannelCall, in room: inout Reservation<Int, Never>?) -> ChannelReply? {
         switch call {
+        case .tryReserve:
+            do throws(Rejection) {
+                room = try channel.tryReserve()
+                return .flag(true)
+            } catch {
+                return .returned(error)
+            }
+        case .fill(let value):
+            guard let taken = room.take() else { return nil }
+            switch taken.send(value) {
+            case .sent: return .sent
+            case .dropped: return .dropped
+            case .returned(let rejected): return .returned(rejected.reason)
+            }
+        case .giveBack:
+            guard let taken = room.take() else { return nil }
+            _ = consume taken
+            return .done
         case .trySend(let value), .send(let value):
             switch channel.trySend(value) {
             case .sent: return .sent
@@ -88,7 +119,7 @@ private final class HistoryRound: @unchecked Sendable {
             channel.cancel()
             return .done
         case .undelivered: return .elements(hook.value.sorted())
-        case .reserve, .fill, .giveBack, .resize: preconditionFailure("no history on threads reserves or resizes")
+        case .reserve, .resize: preconditionFailure("no history on threads waits or resizes")
         }
     }
 
@@ -96,13 +127,15 @@ private final class HistoryRound: @unchecked Sendable {
     var history: [HistoryOperation<ChannelCall, ChannelReply>] {
         var history = operations.flatMap { $0 }
         var time = (history.map(\.ended).max() ?? 0) + 1
-        while true {
-            let reply = perform(.tryReceive)
+        var room: Reservation<Int, Never>?
+        while let reply = perform(.tryReceive, in: &room) {
             history.append(Operation(.tryReceive, reply, began: time, ended: time))
             time += 1
             guard case .received = reply else { break }
         }
-        history.append(Operation(.undelivered, perform(.undelivered), began: time, ended: time))
+        if let reply = perform(.undelivered, in: &room) {
+            history.append(Operation(.undelivered, reply, began: time, ended: time))
+        }
         return history
     }
 }
@@ -117,7 +150,7 @@ struct ShortHistoryTests {
         var undecided = 0
     }
 
-    @Test("trySend, tryReceive, count, isClosed, finish, cancel are linearizable", arguments: [2, 3])
+    @Test("trySend, tryReceive, tryReserve, count, isClosed, finish, cancel are linearizable", arguments: [2, 3])
     func histories_areLinearizable(threads: Int) {
         let size =
             threads == 2

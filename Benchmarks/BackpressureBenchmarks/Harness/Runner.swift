@@ -19,8 +19,8 @@ import Synchronization
 
 /// How long and how often.
 struct RunnerSettings: Sendable {
-    var rounds = 25
-    var roundNanoseconds = 16_000_000
+    var rounds = 21
+    var roundNanoseconds = 12_000_000
     /// So many undisturbed rounds make a figure; with fewer, all rounds count.
     var enough = 7
 

@@ -18,6 +18,7 @@ public enum ChannelCall: Hashable, Sendable {
     case isClosed
     /// Room for one element, to be filled or given back later by the same caller.
     case reserve
+    case tryReserve
     case fill(Int)
     case giveBack
     case resize(Int)
@@ -110,7 +111,8 @@ public struct SequentialChannel: SequentialSpecification {
         case (.send, .returned(.cancelled)), (.send, .returned(.timedOut)), (.receive, .gaveUp): return true
         case (.reserve, .returned(.cancelled)), (.reserve, .returned(.timedOut)): return true
         case (.reserve, .returned(.full)): return closure == nil && overflow != .suspend && mustWait
-        case (.reserve, _): return reply == reserve()
+        case (.tryReserve, .returned(.full)): return closure == nil && mustWait
+        case (.reserve, _), (.tryReserve, _): return reply == reserve()
         case (.fill(let value), _):
             reserved -= 1
             if closure == .abandoned { return reply == .returned(.abandoned) }
