@@ -123,7 +123,7 @@ enum BackpressureBench {
         }
 
         var results: [RowResult] = []
-        let runner = Runner(settings: settings, allowance: NoiseAllowance(seconds: options.isQuick ? 0 : 10))
+        let runner = Runner(settings: settings, allowance: NoiseAllowance(seconds: options.isQuick ? 0 : 5))
         for (index, row) in rows.enumerated() {
             progress.step("[\(index + 1)/\(rows.count)] \(row.name)  \(Report.text(of: row.parameters))")
             let answers = try await runner.measure(row)
