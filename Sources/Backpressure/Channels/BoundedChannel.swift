@@ -75,6 +75,11 @@ public final class BoundedChannel<Element: ~Copyable, Failure: Error>: Sendable 
     /// Whether the channel was finished or cancelled; elements may still be in it.
     public var isClosed: Bool { core.isClosed }
 
+    /// Whether nothing will be received any more: the channel is closed, with nothing in it and no room reserved.
+    ///
+    /// Exact, and once true it stays so.
+    public var isFinished: Bool { core.isFinished }
+
     /// The readings of this instant.
     ///
     /// It makes the operations of that moment take the lock, and costs them nothing else.
@@ -87,12 +92,17 @@ public final class BoundedChannel<Element: ~Copyable, Failure: Error>: Sendable 
     ///
     /// Waiting senders get their elements back with ``Rejection/finished``; receivers drain the buffer and then get
     /// nil. Idempotent: the first close counts. Callable from anywhere, also from the hook.
-    public func finish() { core.finish(failure: nil) }
+    ///
+    /// - Returns: Whether this call is what closed the channel.
+    @discardableResult
+    public func finish() -> Bool { core.finish(failure: nil) }
 
     /// Ends the channel from its producing side with an error, which every receive gets once the buffer is drained.
     ///
     /// - Parameter failure: The error. When the channel is closed already it is not used.
-    public func finish(throwing failure: Failure) { core.finish(failure: failure) }
+    /// - Returns: Whether this call is what closed the channel.
+    @discardableResult
+    public func finish(throwing failure: Failure) -> Bool { core.finish(failure: failure) }
 
     /// Ends the channel from its consuming side: nothing more is accepted, and what is in is dropped to the hook.
     ///

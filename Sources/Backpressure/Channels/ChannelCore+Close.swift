@@ -6,14 +6,15 @@
 extension ChannelCore {
     /// Accepts nothing more; what is in is still received, then the end or `failure`.
     ///
-    /// The first close counts.
+    /// The first close counts; tells whether it was this one.
     @usableFromInline
-    func finish(failure: (any Error)?) {
+    func finish(failure: (any Error)?) -> Bool {
         withState { state, effects in
-            guard state.closure == .open else { return }
+            guard state.closure == .open else { return false }
             state.closure = .finished
             state.failure = failure
             close(&state, &effects, senders: .finished)
+            return true
         }
     }
 
@@ -78,6 +79,16 @@ extension ChannelCore {
     @usableFromInline var failure: (any Error)? { state.withLock { $0.failure } }
 
     @usableFromInline var isClosed: Bool { ring.tail.loadAcquiring() & RingWord.closed != 0 }
+
+    /// Whether it is closed, with nothing in it and no room reserved: then no receive gets an element any more.
+    @usableFromInline var isFinished: Bool {
+        guard isClosed else { return false }
+        return withState { state, _ in
+            gate(&state)
+            defer { settle(&state) }
+            return isEnded(state)
+        }
+    }
 
     /// Elements sent and not yet received: of one instant, unless positions move faster than they can be
     /// read; then the lock holds them still.

@@ -58,12 +58,17 @@ public final class RendezvousChannel<Element: ~Copyable, Failure: Error>: Sendab
     ///
     /// Waiting senders get their elements back with ``Rejection/finished``, receivers get nil. Idempotent: the first
     /// close counts.
-    public func finish() { core.close(.finished, failure: nil) }
+    ///
+    /// - Returns: Whether this call is what closed the channel.
+    @discardableResult
+    public func finish() -> Bool { core.close(.finished, failure: nil) }
 
     /// Ends the channel from its producing side with an error, which every receive gets from now on.
     ///
     /// - Parameter failure: The error. When the channel is closed already it is not used.
-    public func finish(throwing failure: Failure) { core.close(.finished, failure: failure) }
+    /// - Returns: Whether this call is what closed the channel.
+    @discardableResult
+    public func finish(throwing failure: Failure) -> Bool { core.close(.finished, failure: failure) }
 
     /// Ends the channel from its consuming side.
     ///

@@ -436,11 +436,13 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
 
     /// Accepts nothing more, from either side: wakes everybody.
     ///
-    /// The first close counts, but for this: who asks after a later `abandoned` gets that.
-    func close(_ closure: ChannelClosure, failure: (any Error)?) {
+    /// The first close counts, and tells so, but for this: who asks after a later `abandoned` gets that.
+    @discardableResult
+    func close(_ closure: ChannelClosure, failure: (any Error)?) -> Bool {
         withState { state, effects in
-            guard state.closure == .open || (state.closure == .finished && closure == .abandoned) else { return }
-            if state.closure == .open { state.failure = failure }
+            let isFirst = state.closure == .open
+            guard isFirst || (state.closure == .finished && closure == .abandoned) else { return false }
+            if isFirst { state.failure = failure }
             state.closure = closure
             closedFlag.storeReleasing(1)
             let verdict: Verdict = closure == .abandoned ? .abandoned : .finished
@@ -453,6 +455,7 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
                 unlink(receiver, &state, &effects, verdict: verdict)
             }
             while let watcher = state.watchers.first { unlink(watcher, &state, &effects, verdict: .granted) }
+            return isFirst
         }
     }
 

@@ -215,6 +215,8 @@
 
         func isClosed(by me: Int) { note(.flag(channel.isClosed), me) }
 
+        func isFinished(by me: Int) { note(.flag(channel.isFinished), me) }
+
         func record(_ operation: ChannelOperation) { history.append(operation) }
 
         /// The shipped publish; or, planted, the stamp stored before the element.

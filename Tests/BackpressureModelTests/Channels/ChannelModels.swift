@@ -21,6 +21,7 @@
         case tryReceive
         case count
         case isClosed
+        case isFinished
         case reserve
         /// With the room this thread has reserved; nothing if it has none.
         case fill(Int)
@@ -106,6 +107,7 @@
             case .tryReceive: tryReceive(by: me)
             case .count: count(by: me)
             case .isClosed: isClosed(by: me)
+            case .isFinished: isFinished(by: me)
             case .reserve: reserve(by: me)
             case .fill(let element): fill(element, by: me)
             case .giveBack: giveBack(by: me)

@@ -105,6 +105,7 @@
             case .tryReceive: self = .tryReceive
             case .count: self = .count
             case .isClosed: self = .isClosed
+            case .isFinished: self = .isFinished
             case .reserve: self = .reserve
             case .fill(let element): self = .fill(element)
             case .giveBack: self = .giveBack

@@ -16,6 +16,7 @@ public enum ChannelCall: Hashable, Sendable {
     case tryReceive
     case count
     case isClosed
+    case isFinished
     /// Room for one element, to be filled or given back later by the same caller.
     case reserve
     case tryReserve
@@ -133,6 +134,7 @@ public struct SequentialChannel: SequentialSpecification {
             return evicted.union([oldest.origin]).contains { $0 >= 0 && overlaps($0) }
         case (.count, _): return reply == .number(buffer.count)
         case (.isClosed, _): return reply == .flag(closure != nil)
+        case (.isFinished, _): return reply == .flag(isEnded)
         case (.finish, _):
             closure = closure ?? .finished
             return true

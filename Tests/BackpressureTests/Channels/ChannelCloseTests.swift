@@ -110,6 +110,38 @@ struct ChannelCloseTests {
         #expect(channel.isClosed && channel.trySend(4).reason == .finished)
     }
 
+    @Test("the close that counts says so, on every kind of channel; isFinished waits for the last element (6)")
+    func finish_saysWhetherItClosed() throws {
+        let channel = BoundedChannel<Int, TestFailure>(capacity: 2)
+        let room = try channel.tryReserve()
+        #expect(channel.trySend(1).isSent)
+        #expect(!channel.isFinished && channel.finish())
+        #expect(!channel.finish() && !channel.finish(throwing: TestFailure(number: 1)))
+        guard case .received(1) = try channel.tryReceive() else {
+            Issue.record("the element is not there")
+            return
+        }
+        #expect(channel.isClosed && !channel.isFinished)  // the room may still be filled
+        #expect(room.send(2).isSent && !channel.isFinished)
+        channel.cancel()
+        #expect(channel.isFinished && !channel.finish())
+
+        let buffered = BufferedChannel<Int, Never>(capacity: 2)
+        #expect(buffered.trySend(1).isSent && buffered.finish() && !buffered.finish() && !buffered.isFinished)
+        _ = buffered.tryReceive()
+        #expect(buffered.isFinished)
+
+        let lanes = PriorityChannel<Int, Never>(capacity: 2, lanes: [PriorityLane(capacity: 2)])
+        #expect(lanes.trySend(1, lane: 0).isSent && lanes.finish() && !lanes.finish() && !lanes.isFinished)
+        lanes.cancel()
+        #expect(lanes.isFinished)
+
+        let meeting = RendezvousChannel<Int, TestFailure>()
+        #expect(meeting.finish(throwing: TestFailure(number: 2)) && !meeting.finish())
+        meeting.cancel()
+        #expect(!meeting.finish())
+    }
+
     /// A temporary end is alive for as long as the call on it.
     @Test("a parked receive on a temporary end is not cancelled by the end's own going (6)")
     func receive_onTemporaryEnd_isNotCancelled() async throws {

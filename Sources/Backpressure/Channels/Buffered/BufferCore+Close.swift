@@ -6,14 +6,15 @@
 extension BufferCore {
     /// Accepts nothing more; what is in is still received, then the end or `failure`.
     ///
-    /// The first close counts.
+    /// The first close counts; tells whether it was this one.
     @usableFromInline
-    func finish(failure: (any Error)?) {
+    func finish(failure: (any Error)?) -> Bool {
         withState { state, effects in
-            guard state.closure == .open else { return }
+            guard state.closure == .open else { return false }
             state.closure = .finished
             state.failure = failure
             close(&state, &effects, .finished)
+            return true
         }
     }
 
@@ -87,6 +88,9 @@ extension BufferCore {
     var isClosed: Bool { locked { $0.closure != .open } }
 
     var count: Int { locked { $0.count } }
+
+    /// Whether it is closed and nothing is in.
+    var isFinished: Bool { locked { $0.closure != .open && $0.count == 0 } }
 
     var cost: Int { locked { $0.cost } }
 

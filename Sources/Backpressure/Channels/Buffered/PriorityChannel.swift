@@ -80,6 +80,11 @@ public final class PriorityChannel<Element: ~Copyable, Failure: Error>: Sendable
     /// Whether the channel was finished or cancelled; elements may still be in it.
     public var isClosed: Bool { door.core.isClosed }
 
+    /// Whether nothing will be received any more: the channel is closed, with nothing in it.
+    ///
+    /// Exact, and once true it stays so.
+    public var isFinished: Bool { door.core.isFinished }
+
     /// The readings of this instant, of the whole and of each lane.
     ///
     /// - Returns: Depth, totals and waiting tasks, all of one instant.
@@ -89,12 +94,17 @@ public final class PriorityChannel<Element: ~Copyable, Failure: Error>: Sendable
     /// end.
     ///
     /// Waiting senders get their elements back with ``Rejection/finished``. Idempotent: the first close counts.
-    public func finish() { door.core.finish(failure: nil) }
+    ///
+    /// - Returns: Whether this call is what closed the channel.
+    @discardableResult
+    public func finish() -> Bool { door.core.finish(failure: nil) }
 
     /// Ends the channel from its producing side with an error, which every receive gets once the lanes are drained.
     ///
     /// - Parameter failure: The error. When the channel is closed already it is not used.
-    public func finish(throwing failure: Failure) { door.core.finish(failure: failure) }
+    /// - Returns: Whether this call is what closed the channel.
+    @discardableResult
+    public func finish(throwing failure: Failure) -> Bool { door.core.finish(failure: failure) }
 
     /// Ends the channel from its consuming side: nothing more is accepted, and what is in is dropped to the hook.
     ///
