@@ -39,6 +39,12 @@ let upcomingFeatures: [SwiftSetting] = [
 /// It is an environment variable and not a package trait because traits unify over a user's whole graph.
 let modelChecking = Context.environment["BACKPRESSURE_MODEL_CHECK"] == "1"
 
+/// With `BACKPRESSURE_ONLY_TESTS=NAME,NAME` in the environment these are the only test targets, and what they have no use
+/// for is left out: `swift test` builds every target there is.
+let onlyTests = Context.environment["BACKPRESSURE_ONLY_TESTS"].map { Set($0.split(separator: ",").map(String.init)) }
+
+let hasBenchmark = !modelChecking && onlyTests == nil
+
 /// What has no use for the model checker's atomics, and would only be compiled in vain beside them.
 let nativeTargets: [Target] = [
     .target(
@@ -51,21 +57,6 @@ let nativeTargets: [Target] = [
         swiftSettings: upcomingFeatures
     ),
 
-    // The benchmark executable and the C target that counts its allocations.
-    .target(name: "AllocationCounter", path: "Benchmarks/AllocationCounter"),
-    .executableTarget(
-        name: "BackpressureBenchmarks",
-        dependencies: ["Backpressure", "AllocationCounter"] + peers
-            + httpScenario,
-        path: "Benchmarks/BackpressureBenchmarks",
-        swiftSettings: upcomingFeatures
-    ),
-
-    .testTarget(
-        name: "BackpressureBenchmarkTests",
-        dependencies: ["Backpressure", "BackpressureBenchmarks"],
-        swiftSettings: upcomingFeatures
-    ),
     .testTarget(
         name: "BackpressureTests",
         dependencies: ["Backpressure", "BackpressureTestKit", "BackpressureTestSupport"],
@@ -92,14 +83,35 @@ let nativeTargets: [Target] = [
     ),
 ]
 
-/// What the traits need.
+let benchmarkTargets: [Target] = [
+    // The benchmark executable and the C target that counts its allocations.
+    .target(name: "AllocationCounter", path: "Benchmarks/AllocationCounter"),
+    .executableTarget(
+        name: "BackpressureBenchmarks",
+        dependencies: ["Backpressure", "BackpressureMetrics", "AllocationCounter"] + peers + httpScenario,
+        path: "Benchmarks/BackpressureBenchmarks",
+        swiftSettings: upcomingFeatures
+    ),
+
+    .testTarget(
+        name: "BackpressureBenchmarkTests",
+        dependencies: ["Backpressure", "BackpressureBenchmarks"],
+        swiftSettings: upcomingFeatures
+    ),
+]
+
+/// What the traits of `BackpressureMetrics` need.
 ///
-/// A package that no target names, not even behind a trait, is fetched always: so with the model checker it must not be listed.
-let traitPackages: [Package.Dependency] = [
+/// A package that no target names, not even behind a trait, is fetched always: so it is listed only with that target.
+let metricsPackages: [Package.Dependency] = [
     .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.10.0"),
     .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.3.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
+]
+
+/// What the traits of the benchmark need.
+let benchmarkPackages: [Package.Dependency] = [
     .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.90.0"),
     .package(url: "https://github.com/OpenCombine/OpenCombine", from: "0.14.0"),
@@ -116,13 +128,8 @@ let package = Package(
     products: [
         .library(name: "Backpressure", targets: ["Backpressure"]),
         .library(name: "BackpressureTestKit", targets: ["BackpressureTestKit"]),
-    ]
-        + (modelChecking
-            ? []
-            : [
-                .library(name: "BackpressureMetrics", targets: ["BackpressureMetrics"]),
-                .executable(name: "backpressure-bench", targets: ["BackpressureBenchmarks"]),
-            ]),
+    ] + (modelChecking ? [] : [.library(name: "BackpressureMetrics", targets: ["BackpressureMetrics"])])
+        + (hasBenchmark ? [.executable(name: "backpressure-bench", targets: ["BackpressureBenchmarks"])] : []),
     traits: [
         .trait(name: "SwiftMetrics", description: "BackpressureMetrics reports to swift-metrics"),
         .trait(name: "Logging", description: "BackpressureMetrics writes changes of health to swift-log"),
@@ -132,8 +139,8 @@ let package = Package(
         .trait(name: "HTTPScenario", description: "backpressure-bench overloads an HTTP server"),
         .default(enabledTraits: []),
     ],
-    dependencies: modelChecking ? [] : traitPackages,
-    targets: [
+    dependencies: (modelChecking ? [] : metricsPackages) + (hasBenchmark ? benchmarkPackages : []),
+    targets: ([
         .target(
             name: "Backpressure",
             dependencies: modelChecking ? ["ModelChecker"] : [],
@@ -167,5 +174,9 @@ let package = Package(
             path: "Tests/BackpressureTestSupport",
             swiftSettings: upcomingFeatures
         ),
-    ] + (modelChecking ? [] : nativeTargets)
+    ] + (modelChecking ? [] : nativeTargets) + (hasBenchmark ? benchmarkTargets : [])).filter { target in
+        guard let onlyTests else { return true }
+        if target.isTest { return onlyTests.contains(target.name) }
+        return onlyTests.contains("BackpressureModelTests") || !["ModelFibers", "ModelChecker"].contains(target.name)
+    }
 )
