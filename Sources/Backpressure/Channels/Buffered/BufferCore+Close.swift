@@ -7,6 +7,7 @@ extension BufferCore {
     /// Accepts nothing more; what is in is still received, then the end or `failure`.
     ///
     /// The first close counts; tells whether it was this one.
+    @discardableResult
     @usableFromInline
     func finish(failure: (any Error)?) -> Bool {
         withState { state, effects in
