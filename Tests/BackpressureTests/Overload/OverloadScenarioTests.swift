@@ -183,12 +183,12 @@ struct Figures: CustomStringConvertible {
     }
 
     static func summary(_ all: [Figures], _ name: String) {
-        func range(_ value: (Figures) -> Double) -> String {
-            let values = all.map(value).sorted()
-            return "\(values[0])...\(values[values.count - 1]), mean \(values.reduce(0, +) / Double(values.count))"
+        func line(_ what: String, _ value: (Figures) -> Double) {
+            print("scenario \(name), \(all.count) seeds: \(what) \(Spread(all.map(value)))")
         }
-        print(
-            "scenario \(name), \(all.count) seeds: goodput \(range(\.goodput)); p99 ms \(range(\.p99)); critical "
-                + "\(range(\.criticalSuccess)); recovery s \(range { Double($0.recovery ?? 999) })")
+        line("goodput", \.goodput)
+        line("p99 ms", \.p99)
+        line("critical", \.criticalSuccess)
+        line("recovery s") { Double($0.recovery ?? 999) }
     }
 }
