@@ -208,8 +208,8 @@
             name: "2 places, nobody's: use 0 | use 1 | shrink to 1, try 0", limit: 2, shares: [0, 0],
             threads: [[.mustUse(0)], [.mustUse(1)], [.resize(1), .tryUse(0)]])
         static let shrinkingUnderShare = PartitionProgram(
-            name: "2 places, 1 of them 0's: use 1 | shrink to 1, try 0", limit: 2,
-            threads: [[.mustUse(1)], [.resize(1), .tryUse(0)]])
+            name: "2 places, 1 of them 0's: use 1 | shrink to 1, try 0, grow to 2", limit: 2,
+            threads: [[.mustUse(1)], [.resize(1), .tryUse(0), .resize(2)]])
         static let swinging = PartitionProgram(
             name: "2 places, 1 of them 0's: use 1 | try 0 | shrink to 1, grow to 2", limit: 2,
             threads: [[.mustUse(1)], [.tryUse(0)], [.resize(1), .resize(2)]])

@@ -137,7 +137,8 @@ final class BudgetedRetry: SimulatedRetry {
         }
         Figures.summary(all, "\(kind), \(scenario)")
         #expect(misses.count <= (kind == .vegas ? all.count * 15 / 100 : 0), "\(misses)")
-        guard scenario.name == OverloadScenario.spike.name else { return }
+        // Of one call in 4,000 the work alone takes longer than patience lasts: a mean needs many seeds.
+        guard scenario.name == OverloadScenario.spike.name, all.count >= 20 else { return }
         #expect(all.map(\.goodput).reduce(0, +) / Double(all.count) >= 0.95)
         #expect(all.map(\.criticalSuccess).reduce(0, +) / Double(all.count) >= 0.999)
     }

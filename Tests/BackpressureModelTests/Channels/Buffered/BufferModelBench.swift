@@ -244,7 +244,7 @@
                 for sender in handedIn { expectOrder(of: sender) }
             }
             let state = door.core.locked { state in
-                (heap: state.deadlines.isEmpty, plain: state.isPlain || state.closure != .open)
+                (heap: state.deadlines.isEmpty, plain: state.isPlain || state.closure != .open || state.delays != nil)
             }
             ModelRuntime.expect(state.heap && state.plain, "something was left behind: \(state)")
         }
