@@ -98,7 +98,11 @@ enum LimitKind: String, CaseIterable, Sendable, CustomStringConvertible {
         #expect(delay.greatest <= 1)
     }
 
-    /// Half of the capacity goes: ten seconds later the delay is at most one time of service, as it then is.
+    /// Half of the capacity goes: from ten seconds later on nine tenths of what is left are used, on average over the seeds, and
+    /// the delay is one time of service, as it then is, or little more.
+    ///
+    /// By chance a probe can find half of the limit to be enough and lower it, which takes seconds to be put right: a single
+    /// run may have less.
     @Test(arguments: LimitKind.allCases, CapacityLoss.allCases)
     func followsALossOfCapacity(_ kind: LimitKind, _ loss: CapacityLoss) {
         // Its timeout is a time of service, and would have to be told of a longer one.
@@ -117,7 +121,7 @@ enum LimitKind: String, CaseIterable, Sendable, CustomStringConvertible {
         let (goodput, delay) = (Spread(goodputs), Spread(delays))
         print("\(kind), half of \(loss), \(seeds.count) seeds: goodput \(goodput)")
         print("\(kind), half of \(loss), \(seeds.count) seeds: delay \(delay)")
-        #expect(goodput.least >= 0.85)
+        #expect(goodput.mean >= 0.9 && goodput.least >= 0.6)
         // Gradient2's fixed point at a knee of 8 is a delay of one time of service.
         #expect(delay.greatest <= 1.25)
     }
