@@ -12,7 +12,7 @@
 // ## Invariants
 // I1  Never more than `capacity` breakers.
 // I2  The list has each entry once, the one used last first; `places` has the same entries, by key.
-// I3  User code (rules, hooks, destructors of keys) runs outside the lock. A breaker's own lock is taken inside that of the
+// I3  User code (rules, hooks, destructors of keys) runs outside the lock, but for `==` and `hash(into:)` of keys. A breaker's own lock is taken inside that of the
 //     registry, never the other way round.
 
 /// A circuit breaker for each of many dependencies of one kind: hosts, shards, tenants.
@@ -30,6 +30,7 @@
 /// - **Sharing**: all who ask for a key get the same breaker. Ask for each call, rather than keep it: a breaker that was kept
 ///   while the registry forgot it protects only who keeps it.
 /// - **Keys**: choose those that the program knows, not what callers send: a flood of new keys pushes closed breakers out.
+///   Their `==` and `hash(into:)` run under the registry's lock, and must not use it.
 /// - **Cost**: a lock and a look into a hash table.
 public final class CircuitBreakerRegistry<Key: Hashable & Sendable>: Sendable {
     struct Entry: Sendable {
