@@ -51,6 +51,20 @@ struct OverloadArticleExamples {
         #expect(degraded == 3)
     }
 
+    @Test("a breaker for each host")
+    func breakers() async throws {
+        let breakers = CircuitBreakerRegistry<String>(capacity: 500) { host in
+            var rules = BreakerRules()
+            rules.minimumCalls = host.hasSuffix(".internal") ? 20 : 100
+            return rules
+        }
+        let stock = try await breakers.breaker(for: "eu.stock.internal").run {
+            try await ask()
+        }
+
+        #expect(stock == 2 && breakers.count == 1)
+    }
+
     @Test("trying again")
     func retrying() async throws {
         let budget = RetryBudget(ratio: 0.1)

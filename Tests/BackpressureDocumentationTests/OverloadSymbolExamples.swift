@@ -62,6 +62,41 @@ struct OverloadSymbolExamples {
         #expect(price == 2)
     }
 
+    @Test("CoDelShedder")
+    func shedder() async throws {
+        let shedder = CoDelShedder<String, ContinuousClock>(CoDel(target: .milliseconds(5))) { job, reason in
+            print("\(job): \(reason)")
+        }
+        let jobs = BoundedChannel<Timestamped<String, ContinuousClock>, Never>(capacity: 1_000)
+        _ = await jobs.send(Timestamped("thumbnail"))
+        if let job = try await jobs.receive(through: shedder) {
+            print("doing \(job)")
+        }
+
+        #expect(shedder.snapshot().admitted == 1)
+    }
+
+    @Test("BreakerEvent, CircuitBreakerRegistry")
+    func breakerEvents() async throws {
+        let breaker = CircuitBreaker(
+            "prices",
+            onEvent: { event in
+                switch event {
+                case .changed(let transition): print("\(transition.from) -> \(transition.to): \(transition.cause)")
+                case .rejected(let retryAfter): print("come again in \(retryAfter ?? .zero)")
+                default: break
+                }
+            })
+        breaker.transition(to: .forcedOpen)
+
+        let breakers = CircuitBreakerRegistry<String>(capacity: 500)
+        let price = try await breakers.breaker(for: "eu.prices.example").run {
+            try await ask()
+        }
+
+        #expect(price == 2 && breaker.state == .forcedOpen)
+    }
+
     @Test("RetryBudget")
     func budget() async throws {
         let budget = RetryBudget(ratio: 0.1, minimumPerSecond: 1)

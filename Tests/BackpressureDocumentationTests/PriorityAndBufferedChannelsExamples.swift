@@ -40,6 +40,19 @@ struct PriorityAndBufferedChannelsExamples {
         #expect(jobs.snapshot().expired == 1)
     }
 
+    @Test("a queue that stands")
+    func shedding() async {
+        let thumbnails = BufferedChannel<String, Never>(
+            capacity: 10_000,
+            shedding: CoDel(target: .milliseconds(20), interval: .milliseconds(500)),
+            onUndelivered: { job, reason in print("\(job): \(reason)") }  // "shed"
+        )
+        _ = await thumbnails.send("cat.png")
+        print(thumbnails.snapshot().lanes[0].isShedding)  // false
+
+        #expect(!thumbnails.snapshot().lanes[0].isShedding)
+    }
+
     @Test("two elements become one")
     func conflate() async throws {
         let progress = BufferedChannel<Int, Never>(

@@ -62,7 +62,8 @@ struct WaitReadingTests {
             BoundedChannel<Int, Never>(capacity: 1), RendezvousChannel<Int, Never>(),
             BufferedChannel<Int, Never>(capacity: 1), AsyncSemaphore(permits: 1), Bulkhead("a", limit: 1),
             TokenBucket(rate: .perSecond(1), burst: 1), CreditWindow(capacity: 1), WatermarkGate<Int>(low: 1, high: 2),
-            CircuitBreaker(), ConcurrencyLimiter(FixedLimit(1)), StageMeter(), PressureMeter(), DemandMeter(),
+            CircuitBreaker(), CircuitBreakerRegistry<Int>(), ConcurrencyLimiter(FixedLimit(1)), StageMeter(),
+            PressureMeter(), DemandMeter(),
             PriorityShedder(), Flow.DropMeter(), PartitionedBulkhead("b", limit: 2, shares: ["x": 1]),
             KeyedRateLimiter<Int>(rate: .perSecond(1), burst: 1, maxKeys: 4),
         ]

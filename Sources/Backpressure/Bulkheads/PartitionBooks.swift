@@ -41,8 +41,13 @@ struct PartitionBooks: Sendable {
     var guaranteed: Int { partitions.reduce(0) { $0 + $1.share } }
 
     func mayEnter(_ index: Int) -> Bool {
-        total < limit && (partitions[index].inUse < partitions[index].reserved || committed < limit)
+        guard decide(total < limit) else { return false }
+        if decide(isReserved(index)) { return true }
+        return decide(committed < limit)
     }
+
+    /// Whether a place that is kept free for a partition is.
+    private func isReserved(_ index: Int) -> Bool { partitions[index].inUse < partitions[index].reserved }
 
     mutating func enter(_ index: Int) {
         if partitions[index].inUse >= partitions[index].reserved { committed += 1 }
@@ -62,8 +67,8 @@ struct PartitionBooks: Sendable {
 
     /// The partition whose waiter gets a place now, if any does.
     mutating func next() -> Int? {
-        guard total < limit else { return nil }
-        let hasCommon = committed < limit
+        guard decide(total < limit) else { return nil }
+        let hasCommon = decide(committed < limit)
         if let index = inTurn(where: { $0.inUse < $0.share && (hasCommon || $0.inUse < $0.reserved) }) { return index }
         return hasCommon ? inTurn { _ in true } : nil
     }

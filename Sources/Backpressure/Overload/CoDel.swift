@@ -25,8 +25,9 @@
 ///     shedding: CoDel(target: .milliseconds(5), interval: .milliseconds(100)))
 /// ```
 ///
-/// It is a value without lock or clock: give it to a ``ConcurrencyLimiter``, or ask ``shouldShed(after:now:)`` for every
-/// element that you take from a queue of your own.
+/// It is a value without lock or clock: give it to a ``ConcurrencyLimiter``, a ``BufferedChannel`` or a ``PriorityChannel``;
+/// to a ``CoDelShedder`` for the elements of a ``BoundedChannel``; or ask ``shouldShed(after:now:)`` for every element that you
+/// take from a queue of your own.
 ///
 /// - **Source**: Nichols and Jacobson, 2012, in the form of folly.
 public struct CoDel: Sendable {

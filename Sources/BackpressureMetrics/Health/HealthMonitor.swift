@@ -186,7 +186,7 @@ public final class HealthMonitor: Sendable {
 
     /// What was taken and then dropped; what a cancel dropped is nobody's pressure.
     private static func droppedLater(_ sample: MetricSample) -> Double {
-        sum(of: .dropped, .reason("evicted"), in: sample) + sum(of: .dropped, .reason("expired"), in: sample)
+        ["evicted", "expired", "shed"].reduce(0.0) { $0 + sum(of: .dropped, .reason($1), in: sample) }
     }
 
     private static func sum(of metric: Metric, _ label: Label, in sample: MetricSample) -> Double {

@@ -61,6 +61,7 @@ private func bufferReadings(_ now: BufferSnapshot, lane: String) -> [Reading] {
         Reading(.dropped, total(\.droppedNewest), .reason("newest")),
         Reading(.dropped, total(\.evicted), .reason("evicted")),
         Reading(.dropped, total(\.expired), .reason("expired")),
+        Reading(.dropped, total(\.shed), .reason("shed")),
         Reading(.dropped, total(\.abandoned), .reason("abandoned")), Reading(.conflated, total(\.conflated)),
         Reading(.rejected, now.exceeded, .reason("exceeds_limit")),
         Reading(.rejected, now.sendsExpired, .reason("expired")), Reading(.closed, now.isClosed),

@@ -142,6 +142,16 @@ extension CircuitBreaker: MetricSource {
     }
 }
 
+extension CircuitBreakerRegistry: MetricSource {
+    /// How many breakers there are, by state, and how many were forgotten; one breaker after the other.
+    public func readings() -> [Reading] {
+        let states = snapshots().values.map(\.state)
+        let kinds: [BreakerState] = [.closed, .open, .halfOpen, .forcedOpen, .disabled, .metricsOnly]
+        return kinds.map { kind in Reading(.keys, states.count { $0 == kind }, Label("state", "\(kind)")) }
+            + [Reading(.evictedKeys, evicted)]
+    }
+}
+
 extension RetryBudget: MetricSource {
     /// Requests and retries of the window, and the retries that the budget refused, of one instant.
     public func readings() -> [Reading] {

@@ -176,6 +176,8 @@
         case transition(BreakerState)
         /// A call that was let through before the breaker opened reports.
         case late(BreakerOutcome)
+        /// A call that never reports.
+        case lose
     }
 
     /// A breaker that has just opened; half-open lets one call through.
@@ -185,14 +187,19 @@
         private let clock = ModelClock()
         private let running = UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8)
 
-        init() {
+        private let quota: Int
+        /// Calls that were let through and never report.
+        private var lost: CircuitBreaker.Permit?
+
+        init(quota: Int, wait: Int64?) {
+            self.quota = quota
             running.storeBytes(of: 0, as: UInt64.self)
             var rules = BreakerRules()
-            rules.window = .calls(1)
-            rules.minimumCalls = 1
-            rules.halfOpenCalls = 1
+            rules.window = .calls(quota)
+            rules.minimumCalls = quota
+            rules.halfOpenCalls = quota
             rules.openDelay = .constant(.nanoseconds(100))
-            rules.halfOpenWait = nil
+            rules.halfOpenWait = wait.map { .nanoseconds($0) }
             breaker = CircuitBreaker(rules: rules, clock: clock)
             early = try? breaker.begin()
             breaker.transition(to: .open)
@@ -206,10 +213,12 @@
             case .clock(let now): clock.set(now)
             case .transition(let state): breaker.transition(to: state)
             case .late(let outcome): early.take()?.report(outcome)
+            case .lose:
+                if let permit = try? breaker.begin() { lost = consume permit }
             case .call(let outcome):
                 guard let permit = try? breaker.begin() else { return }
                 let before = ModelRuntime.atomicFetchAdd(running, 1, .acquiringAndReleasing)
-                ModelRuntime.expect(!isBounded || before == 0, "two calls run half-open")
+                ModelRuntime.expect(!isBounded || before < UInt64(quota), "\(before + 1) calls run half-open")
                 _ = ModelRuntime.atomicFetchAdd(running, ~0, .acquiringAndReleasing)
                 permit.report(outcome)
             }
@@ -217,9 +226,13 @@
 
         /// Whatever happened: in the end a call gets through.
         func check() {
-            clock.set(1_000)
-            guard let permit = try? breaker.begin() else { ModelRuntime.fail("the breaker is stuck") }
-            permit.succeed()
+            // A verdict that never comes ends half-open, and the delay after that ends open.
+            for now: Int64 in [1_000, 2_000] {
+                clock.set(now)
+                for _ in 0..<quota {
+                    if let permit = try? breaker.begin() { permit.succeed() }
+                }
+            }
             breaker.machine.withLock { machine in
                 ModelRuntime.expect(machine.state == .closed, "a good call left it \(machine.state.rawValue)")
             }
@@ -230,6 +243,8 @@
         let name: String
         /// Whether it never closes during the run, so that never more than one call runs.
         var isBounded = true
+        var quota = 1
+        var wait: Int64?
         let threads: [[BreakerOp]]
 
         var description: String { name }
@@ -237,7 +252,7 @@
         var model: Model {
             let this = self
             return Model(
-                name, setup: { BreakerBench() },
+                name, setup: { BreakerBench(quota: this.quota, wait: this.wait) },
                 threads: threads.map { operations in
                     { bench in for operation in operations { bench.run(operation, isBounded: this.isBounded) } }
                 },
@@ -261,7 +276,25 @@
             name: "half-open: fail | fail | ignored, late",
             threads: [[.call(.failure())], [.call(.failure())], [.late(.ignored)]])
 
-        static let all = [probes, ignored, healing, byHand, late]
+        static let twoProbes = BreakerProgram(
+            name: "half-open, 2: fail | fail | fail", quota: 2,
+            threads: [[.call(.failure())], [.call(.failure())], [.call(.failure())]])
+        static let twoProbesIgnored = BreakerProgram(
+            name: "half-open, 2: ignore, fail | ignore, fail | fail", quota: 2,
+            threads: [[.call(.ignored), .call(.failure())], [.call(.ignored)], [.call(.failure())]])
+        static let twoProbesMixed = BreakerProgram(
+            name: "half-open, 2: succeed | fail | fail, late", quota: 2,
+            threads: [[.call(.success)], [.call(.failure())], [.call(.failure()), .late(.success)]])
+        static let lost = BreakerProgram(
+            name: "half-open: lost | clock, fail | fail", isBounded: false, wait: 50,
+            threads: [[.lose], [.clock(200), .call(.failure())], [.call(.failure())]])
+        static let lostOfTwo = BreakerProgram(
+            name: "half-open, 2: lost | succeed | clock, fail", isBounded: false, quota: 2, wait: 50,
+            threads: [[.lose], [.call(.success)], [.clock(200), .call(.failure())]])
+
+        static let all = [
+            probes, ignored, healing, byHand, late, twoProbes, twoProbesIgnored, twoProbesMixed, lost, lostOfTwo,
+        ]
     }
 
     // MARK: - Planted bugs
@@ -301,6 +334,16 @@
             mutation: Mutation(
                 file: machine, snippet: "decide(running + window.tally.calls < rules.halfOpenCalls)", .forceTrue),
             model: BreakerProgram.probes.model),
+        OverloadBug(
+            description: "more than a quota of two",
+            mutation: Mutation(
+                file: machine, snippet: "decide(running + window.tally.calls < rules.halfOpenCalls)", .forceTrue),
+            model: BreakerProgram.twoProbes.model),
+        OverloadBug(
+            description: "half-open for ever",
+            mutation: Mutation(
+                file: machine, snippet: "decide(now.subtractingSaturating(since) >= halfOpenWait)", .forceFalse),
+            model: BreakerProgram.lost.model),
         OverloadBug(
             description: "late results count",
             mutation: Mutation(file: machine, snippet: "decide(generation == self.generation)", .forceTrue),

@@ -198,6 +198,57 @@ import Testing
         #expect(changes.value == [.slow(0.5), .stop, .slow(0.5)])
     }
 
+    /// A hook that gives a reading itself: answers come one after the other, the present one last, and the bucket has its rate.
+    @Test func answersAreTakenInTurn() {
+        let box = Shared<BackpressureController?>(nil)
+        let changes = Shared<[PressureSignal]>([])
+        let controller = BackpressureController(clock: ManualClock()) { signal in
+            changes.update { $0.append(signal) }
+            if signal == .slow(0.5) {
+                box.value?.update(PressureReading(depthRatio: 0.2))
+                box.value?.update(PressureReading(depthRatio: 1))
+            }
+        }
+        box.update { $0 = controller }
+        let bucket = TokenBucket(rate: .perSecond(1_000), burst: 1)
+        controller.drive(bucket, normally: .perSecond(1_000))
+        #expect(controller.update(PressureReading(depthRatio: 0.9)) == .slow(0.5))
+        // Normal was overtaken before anybody could be told.
+        #expect(changes.value == [.slow(0.5), .stop] && controller.signal == .stop && bucket.rate.isZero)
+        let late = TokenBucket(rate: .perSecond(1_000), burst: 1)
+        controller.drive(late, normally: .perSecond(1_000))
+        #expect(late.rate.isZero)
+        box.update { $0 = nil }
+    }
+
+    /// Whoever gives readings at the same time, the bucket ends with the rate of the present answer.
+    @Test func theBucketHasTheRateOfThePresentAnswer() async {
+        let rounds = LaneSize("controller.storm", plain: 300, sanitizer: 50, deep: 50_000).count
+        let controller = BackpressureController(clock: ManualClock())
+        let bucket = TokenBucket(rate: .perSecond(1_000), burst: 1, clock: ManualClock())
+        controller.drive(bucket, normally: .perSecond(1_000))
+        for _ in 0..<rounds {
+            await withTaskGroup(of: Void.self) { group in
+                for depth in [0.1, 0.9, 1, 0.2] {
+                    group.addTask { controller.update(PressureReading(depthRatio: depth)) }
+                }
+            }
+            #expect(bucket.rate == Rate.perSecond(1_000).scaled(permille: Int(controller.signal.factor * 1_000)))
+        }
+    }
+
+    /// Loads from outside the queues steer the shedder as they steer the controller.
+    @Test func loadsFromOutsideSteerTheShedder() async {
+        let shedder = PriorityShedder(levels: 2)
+        for _ in 0..<100 { for level in 0..<2 { _ = shedder.admit(level: level) } }
+        let (loads, end) = AsyncStream<Double>.makeStream()
+        for load in [1, .nan, 2.0] { end.yield(load) }
+        end.finish()
+        try? await shedder.follow(loads)
+        #expect(shedder.threshold < 2 && shedder.admit(level: 1) == .shed(priority: 1))
+        #expect(shedder.admit(level: 0) == nil)
+    }
+
     @Test func ratesAreScaledDownAndNeverUp() {
         #expect(Rate.perSecond(3).scaled(permille: 500) == Rate(3, per: .seconds(2)))
         #expect(Rate.zero.scaled(permille: 500) == .zero && Rate.unlimited.scaled(permille: 500) == .unlimited)

@@ -72,29 +72,37 @@ enum LimitKind: String, CaseIterable, Sendable, CustomStringConvertible {
         return simulation
     }
 
-    /// From 1, and from ten times too much, to 95 % of capacity with no more than one time of service in the queue.
+    /// From 1, and from ten times too much, within 60 s: from there on 95 % of capacity, and no more than one time of
+    /// service in the queue.
     @Test(arguments: LimitKind.allCases, [1, 160])
     func findsTheCapacity(_ kind: LimitKind, initial: Int) {
         let isShort = (kind, initial) == (.vegas, 160) || (kind, initial) == (.gradient2, 1)
         guard
             LaneSize("limit.capacity \(kind) from \(initial)", plain: isShort ? 1 : 0, sanitizer: 0, deep: 1).count > 0
         else { return }
+        var (goodputs, delays, limits): ([Double], [Double], [Double]) = ([], [], [])
         for seed in 0..<UInt64(seeds.count) {
             let simulation = overload(length, seed: seed)
             let gate = LimitGate(kind.limit(initial: initial, seed: seed))
             let report = simulation.run(gate, retrying: NoRetry())
-            let goodput = report.goodput(60..<length) / simulation.capacity
-            let delay = report.meanLatency(60..<length) / Double(simulation.meanWork) - 1
-            let late = gate.limits[60...].reduce(0, +) / gate.limits[60...].count
-            print(
-                "\(kind) from \(initial): goodput \(goodput), delay \(delay), limit \(late) (\(gate.limits[60...].min() ?? 0)...\(gate.limits[60...].max() ?? 0)), knee 16"
-            )
-            #expect(goodput >= 0.95)
-            #expect(delay <= 1)
+            goodputs.append(report.goodput(60..<length) / simulation.capacity)
+            delays.append(report.meanLatency(60..<length) / Double(simulation.meanWork) - 1)
+            let late = gate.limits[60...]
+            limits.append(Double(late.reduce(0, +)) / Double(late.count))
         }
+        let (goodput, delay) = (Spread(goodputs), Spread(delays))
+        print("\(kind) from \(initial), \(seeds.count) seeds: goodput \(goodput)")
+        print("\(kind) from \(initial), \(seeds.count) seeds: delay \(delay)")
+        print("\(kind) from \(initial), \(seeds.count) seeds: limit \(Spread(limits)), knee 16")
+        #expect(goodput.least >= 0.95)
+        #expect(delay.greatest <= 1)
     }
 
-    /// Half of the capacity goes: ten seconds later the delay is at most one time of service, as it then is.
+    /// Half of the capacity goes: from ten seconds later on nine tenths of what is left are used, on average over the seeds, and
+    /// the delay is one time of service, as it then is, or little more.
+    ///
+    /// By chance a probe can find half of the limit to be enough and lower it, which takes seconds to be put right: a single
+    /// run may have less.
     @Test(arguments: LimitKind.allCases, CapacityLoss.allCases)
     func followsALossOfCapacity(_ kind: LimitKind, _ loss: CapacityLoss) {
         // Its timeout is a time of service, and would have to be told of a longer one.
@@ -102,17 +110,20 @@ enum LimitKind: String, CaseIterable, Sendable, CustomStringConvertible {
         let isShort = (kind, loss) == (.vegas, .servers) || (kind, loss) == (.gradient2, .pace)
         guard LaneSize("limit.loss \(kind) of \(loss)", plain: isShort ? 1 : 0, sanitizer: 0, deep: 1).count > 0
         else { return }
+        var (goodputs, delays): ([Double], [Double]) = ([], [])
         for seed in 0..<UInt64(seeds.count) {
             let simulation = overload(70, seed: seed, conditions: SimulatedConditions([loss.phase]))
             let gate = LimitGate(kind.limit(initial: 20, seed: seed))
             let report = simulation.run(gate, retrying: NoRetry())
-            let goodput = report.goodput(50..<70) / simulation.capacity * 2
-            let delay = report.meanLatency(50..<70) / (Double(simulation.meanWork) * loss.slowness) - 1
-            print("\(kind), half of \(loss): goodput \(goodput), delay \(delay), \(gate.limits[35...])")
-            #expect(goodput >= 0.85)
-            // Gradient2's fixed point at a knee of 8 is a delay of one time of service.
-            #expect(delay <= 1.25)
+            goodputs.append(report.goodput(50..<70) / simulation.capacity * 2)
+            delays.append(report.meanLatency(50..<70) / (Double(simulation.meanWork) * loss.slowness) - 1)
         }
+        let (goodput, delay) = (Spread(goodputs), Spread(delays))
+        print("\(kind), half of \(loss), \(seeds.count) seeds: goodput \(goodput)")
+        print("\(kind), half of \(loss), \(seeds.count) seeds: delay \(delay)")
+        #expect(goodput.mean >= 0.9 && goodput.least >= 0.6)
+        // Gradient2's fixed point at a knee of 8 is a delay of one time of service.
+        #expect(delay.greatest <= 1.25)
     }
 }
 

@@ -116,8 +116,8 @@ final class BudgetedRetry: SimulatedRetry {
 
     /// Gradient2 keeps every promise with every seed.
     ///
-    /// Vegas, whose limit is closer to the knee, keeps them on average: where
-    /// work scatters so widely, it misses one in up to 15 % of the seeds of a scenario.
+    /// Vegas, whose limit is closer to the knee, may miss one in up to 5 % of the seeds of a scenario, where work scatters so
+    /// widely.
     @Test(arguments: [LimitKind.vegas, .gradient2], OverloadScenario.all)
     func survives(_ kind: LimitKind, _ scenario: OverloadScenario) {
         let isShort = kind == .vegas || scenario.name == OverloadScenario.spike.name
@@ -136,8 +136,9 @@ final class BudgetedRetry: SimulatedRetry {
             #expect(Double(retry.retries.count) <= most)
         }
         Figures.summary(all, "\(kind), \(scenario)")
-        #expect(misses.count <= (kind == .vegas ? all.count * 15 / 100 : 0), "\(misses)")
-        guard scenario.name == OverloadScenario.spike.name else { return }
+        #expect(misses.count <= (kind == .vegas ? all.count * 5 / 100 : 0), "\(misses)")
+        // Of one call in 4,000 the work alone takes longer than patience lasts: a mean needs many seeds.
+        guard scenario.name == OverloadScenario.spike.name, all.count >= 20 else { return }
         #expect(all.map(\.goodput).reduce(0, +) / Double(all.count) >= 0.95)
         #expect(all.map(\.criticalSuccess).reduce(0, +) / Double(all.count) >= 0.999)
     }
@@ -183,12 +184,12 @@ struct Figures: CustomStringConvertible {
     }
 
     static func summary(_ all: [Figures], _ name: String) {
-        func range(_ value: (Figures) -> Double) -> String {
-            let values = all.map(value).sorted()
-            return "\(values[0])...\(values[values.count - 1]), mean \(values.reduce(0, +) / Double(values.count))"
+        func line(_ what: String, _ value: (Figures) -> Double) {
+            print("scenario \(name), \(all.count) seeds: \(what) \(Spread(all.map(value)))")
         }
-        print(
-            "scenario \(name), \(all.count) seeds: goodput \(range(\.goodput)); p99 ms \(range(\.p99)); critical "
-                + "\(range(\.criticalSuccess)); recovery s \(range { Double($0.recovery ?? 999) })")
+        line("goodput", \.goodput)
+        line("p99 ms", \.p99)
+        line("critical", \.criticalSuccess)
+        line("recovery s") { Double($0.recovery ?? 999) }
     }
 }

@@ -92,6 +92,24 @@ import Testing
         #expect(budget.tryBeginRetry() && !budget.tryBeginRetry())
     }
 
+    /// gRFC A6: no retry while half of the tokens or fewer are left; failures cost one, answers earn a part of one.
+    @Test func failuresCostTokens() {
+        let budget = RetryBudget(
+            ratio: 1_000, tokens: RetryTokens(maximum: 10, ratio: 0.5), clock: ManualClock())
+        budget.beginRequest()
+        for _ in 0..<4 { budget.record(isAnswered: false) }
+        #expect(budget.snapshot().tokens == 6 && budget.tryBeginRetry())
+        budget.record(isAnswered: false)
+        #expect(budget.snapshot().tokens == 5 && !budget.tryBeginRetry())
+        budget.record(isAnswered: true)
+        #expect(budget.snapshot().tokens == 5.5 && budget.tryBeginRetry())
+        for _ in 0..<100 { budget.record(isAnswered: false) }
+        #expect(budget.snapshot().tokens == 0)
+        for _ in 0..<100 { budget.record(isAnswered: true) }
+        #expect(budget.snapshot().tokens == 10 && budget.snapshot().refused == 1)
+        #expect(RetryBudget(clock: ManualClock()).snapshot().tokens == nil)
+    }
+
     /// Pitfall: the budget is summed and then taken from, in two steps.
     @Test func theBudgetHoldsUnderRealConcurrency() async {
         let budget = RetryBudget(ratio: 0.5, minimumPerSecond: 0, clock: ManualClock())
@@ -138,6 +156,22 @@ import Testing
         }
         #expect(value == 7 && tries.value == 4)
         #expect(clock.now.offset == .seconds(7))
+    }
+
+    @Test func tokensBoundTheRetriesOfAnOutage() async throws {
+        let clock = ManualClock()
+        let budget = RetryBudget(ratio: 1_000, tokens: RetryTokens(maximum: 10, ratio: 0.1), clock: clock)
+        let tries = Shared(0)
+        try await running(clock) {
+            for _ in 0..<50 {
+                _ = try? await retry(attempts: 4, budget: budget, clock: clock) {
+                    tries.update { $0 += 1 }
+                    throw Failure()
+                }
+            }
+        }
+        // Four failures of the first request leave six of ten tokens, the next one five: from there on nothing is retried.
+        #expect(tries.value == 50 + 3 && budget.snapshot().runningRetries == 0)
     }
 
     @Test func stopsAtItsBounds() async throws {

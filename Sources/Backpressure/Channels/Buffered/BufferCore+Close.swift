@@ -114,13 +114,14 @@ extension BufferCore {
             for index in 0..<state.laneCount {
                 let lane = state.lanes + index
                 let counters = lane.pointee.counters
-                let dropped = counters.evicted + counters.expired + counters.abandoned
+                let dropped = counters.evicted + counters.expired + counters.shed + counters.abandoned
                 snapshot.add(
                     BufferSnapshot.Lane(
                         capacity: lane.pointee.bound, depth: lane.pointee.count, cost: lane.pointee.cost,
                         sent: lane.pointee.entered + counters.conflated, received: lane.pointee.left - dropped,
                         droppedNewest: counters.droppedNewest,
-                        evicted: counters.evicted, expired: counters.expired, conflated: counters.conflated,
+                        evicted: counters.evicted, expired: counters.expired, shed: counters.shed,
+                        isShedding: state.delays?.isShedding(index) ?? false, conflated: counters.conflated,
                         abandoned: counters.abandoned, waitingSenders: lane.pointee.senders.count,
                         longestPassedOver: state.departures.longest(index)))
             }

@@ -95,6 +95,7 @@ extension BufferCore {
     ) -> Look {
         withState { state, effects in
             guard state.closure == .open else { return .ended(closedOutcome(state)) }
+            state.delays?.present = now
             expire(&state, &effects, now: now)
             guard !hasRoom(state, offer.lane, offer.cost), let newest = state.lanes[offer.lane].last else {
                 enter(&state, from: source, lane: offer.lane, cost: offer.cost, expiry: offer.expiry)

@@ -56,7 +56,9 @@ extension BufferCore {
 
     /// Moves the element at `source`, which fits, to the end of its lane.
     func enter(_ state: inout BufferState, from source: UnsafeMutableRawPointer, lane: Int, cost: Int, expiry: Int64) {
+        let wasEmpty = state.lanes[lane].count == 0
         let cell = link(&state, lane: lane, cost: cost)
+        state.delays?.entered(cell, lane: lane, wasEmpty: wasEmpty)
         PlainAccess.read(source)
         PlainAccess.write(layout.element(cell))
         actions.move(layout.element(cell), source)

@@ -21,10 +21,15 @@ extension BufferCore {
         into destination: UnsafeMutableRawPointer, times: WaitTimes?, now: Int64?
     ) -> (BufferOutcome, WaiterRef?) {
         withState { state, effects in
+            if isShedding {
+                guard let now else { return (.needsTime, nil) }
+                state.delays?.present = now
+            }
             if decide(!state.expiries.isEmpty) {
                 guard let now else { return (.needsTime, nil) }
                 expire(&state, &effects, now: now)
             }
+            if isShedding { shed(&state, &effects) }
             if decide(state.count > 0) {
                 let done = isYieldDue(state.received) ? BufferOutcome.doneYieldDue : .done
                 let cell = takeOut(&state)
@@ -87,7 +92,9 @@ extension BufferCore {
 
     /// The waiter's task was cancelled.
     func cancel(_ waiter: WaiterRef) {
+        let now = isShedding ? timeSource.now() : 0
         withState { state, effects in
+            state.delays?.present = now
             // Unlinked: somebody else has ended the wait, and that verdict stands.
             guard decide(waiter.pointer.pointee.list != 0) else { return }
             switch waiter.pointer.pointee.list {
@@ -104,6 +111,7 @@ extension BufferCore {
     func timerRang(generation: UInt64) -> Int64? {
         let now = timeSource.now()
         return withState { state, effects in
+            state.delays?.present = now
             while let waiter = state.deadlines.due(at: now) {
                 noteTimeout(waiter, &state)
                 end(waiter, .timedOut, &state, &effects)

@@ -60,6 +60,10 @@ extension BufferCore {
                 state.counters.exceeded += 1
                 return (.exceedsLimit, nil)
             }
+            if isShedding {
+                guard let now = offer.now else { return (.needsTime, nil) }
+                state.delays?.present = now
+            }
             if decide(!state.expiries.isEmpty) {
                 guard let now = offer.now else { return (.needsTime, nil) }
                 expire(&state, &effects, now: now)

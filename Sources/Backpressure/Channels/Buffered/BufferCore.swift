@@ -21,7 +21,7 @@
 // Every change is made under the lock, and each that frees room or brings an element ends in `pump`, which serves until
 // nothing more fits. A waiter is linked under the same lock, after a look that found no room (or no element).
 //
-// Files: `BufferState` has the invariants, `BufferTurns` the order of lanes, `+Fast`, `+Send`, `+Receive`, `+Pump`,
+// Files: `BufferState` has the invariants, `BufferTurns` the order of lanes, `BufferDelays` what is shed, `+Fast`, `+Send`, `+Receive`, `+Pump`,
 // `+Conflate`, `+Close` the verbs. `BufferDoor` is the typed side.
 
 /// What a look at the buffer under its lock came to.
@@ -45,7 +45,7 @@ enum BufferOutcome: UInt8, Sendable {
     case registered
     /// The element is to be merged with the newest one.
     case conflates
-    /// Elements may have expired: look again, with the time.
+    /// Elements may have expired or stayed too long: look again, with the time.
     case needsTime
 }
 
@@ -87,6 +87,8 @@ final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     let policy: BufferPolicy
     let order: TurnOrder
     let capacity: Int
+    /// Whether standing queues are shed from, so that every operation needs the time.
+    let isShedding: Bool
     let timeSource: TimeSource
     let timer = DeadlineTimer()
     let sendWaits = OwnedWaitLog()
@@ -102,6 +104,7 @@ final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
             plan.maxElements <= Int(Int32.max),
             "a buffer of \(plan.maxElements) elements exceeds \(Int32.max): say how many it holds at most")
         precondition((1...64).contains(plan.lanes.count), "\(plan.lanes.count) lanes or classes, not 1 to 64")
+        isShedding = plan.shedding != nil
         self.layout = layout
         payload = layout.payload
         self.actions = actions
@@ -170,7 +173,7 @@ final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         if let request = state.alarm.request(state.earliest) { effects.timer = request }
         state.isPlain =
             state.closure == .open && decide(state.receivers.isEmpty) && decide(state.waiting == 0)
-            && decide(state.expiries.isEmpty)
+            && decide(state.expiries.isEmpty) && state.delays == nil
     }
 
     private func perform(_ effects: consuming BufferEffects) {

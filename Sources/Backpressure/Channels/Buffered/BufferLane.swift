@@ -114,6 +114,7 @@ struct LaneCounters: Sendable {
     var droppedNewest: UInt64 = 0
     var evicted: UInt64 = 0
     var expired: UInt64 = 0
+    var shed: UInt64 = 0
     var conflated: UInt64 = 0
     var abandoned: UInt64 = 0
 }

@@ -3,8 +3,8 @@
 
 /// The readings of a ``BufferedChannel`` or a ``PriorityChannel`` at one instant.
 ///
-/// At every instant `sent == received + UInt64(depth) + evicted + expired + conflated + abandoned`, for the whole and for
-/// each lane: nothing that was taken over is unaccounted for. What came back to its sender was never taken over.
+/// At every instant `sent == received + UInt64(depth) + evicted + expired + shed + conflated + abandoned`, for the whole and
+/// for each lane: nothing that was taken over is unaccounted for. What came back to its sender was never taken over.
 public struct BufferSnapshot: Hashable, Sendable {
     /// The readings of one lane of a ``PriorityChannel``, or of one class of a ``BufferedChannel``.
     public struct Lane: Hashable, Sendable {
@@ -24,6 +24,10 @@ public struct BufferSnapshot: Hashable, Sendable {
         public let evicted: UInt64
         /// Queued elements dropped because their deadline had passed.
         public let expired: UInt64
+        /// Queued elements dropped because they had stayed too long in a queue that stands.
+        public let shed: UInt64
+        /// Whether the queue stands, and is shed from.
+        public let isShedding: Bool
         /// Arriving elements that were merged into queued ones.
         public let conflated: UInt64
         /// Queued elements dropped because the consumers cancelled the channel.
@@ -79,6 +83,8 @@ public struct BufferSnapshot: Hashable, Sendable {
     public private(set) var evicted: UInt64 = 0
     /// Queued elements dropped because their deadline had passed, in all lanes.
     public private(set) var expired: UInt64 = 0
+    /// Queued elements dropped because they had stayed too long in a queue that stands, in all lanes.
+    public private(set) var shed: UInt64 = 0
     /// Arriving elements that were merged into queued ones.
     public private(set) var conflated: UInt64 = 0
     /// Queued elements dropped because the consumers cancelled the channel.
@@ -128,6 +134,7 @@ public struct BufferSnapshot: Hashable, Sendable {
         droppedNewest += lane.droppedNewest
         evicted += lane.evicted
         expired += lane.expired
+        shed += lane.shed
         conflated += lane.conflated
         abandoned += lane.abandoned
         waitingSenders += lane.waitingSenders

@@ -8,8 +8,9 @@
 // I2  A bit of `occupied` is set exactly while its lane has elements, a bit of `waiting` while its lane has senders.
 // I3  Receivers wait only while no element is in; and no sender waits whose turn it is and who fits.
 // I4  An element with a deadline is in `expiries` exactly while it is in a lane.
-// I5  `isPlain` only if the buffer is open, nobody waits, and nothing can expire: then an operation that finds room (or
-//     an element) has nobody to wake and nothing to look after, and the fast path does it.
+// I5  `isPlain` only if the buffer is open, nobody waits, and nothing can expire or be shed: then an operation that finds
+//     room (or an element) has nobody to wake and nothing to look after, and the fast path does it.
+// I6  While standing queues are shed from, `delays` knows when each element came in; without, it is nil.
 
 /// The state under the lock.
 struct BufferState: ~Copyable, @unchecked Sendable {
@@ -50,6 +51,8 @@ struct BufferState: ~Copyable, @unchecked Sendable {
     /// Of elements in lanes, by the number of their cell.
     var expiries = DueHeap()
     var cellsByNumber: [CellPointer?] = []
+    /// How long elements stay; nil when standing queues are left alone.
+    var delays: BufferDelays?
     var alarm = Alarm()
     var registrations: UInt64 = 0
     var counters = BufferCounters()
@@ -67,6 +70,8 @@ struct BufferState: ~Copyable, @unchecked Sendable {
         let weights = plan.lanes.map(\.weight)
         departures = BufferTurns(order: plan.order, aging: plan.aging, weights: weights)
         admissions = BufferTurns(order: plan.order, aging: plan.aging, weights: weights)
+        delays = plan.shedding.map { BufferDelays($0, lanes: plan.lanes.count) }
+        isPlain = delays == nil
     }
 
     deinit { lanes.deallocate() }
@@ -109,6 +114,8 @@ struct BufferPlan: Sendable {
     var order = TurnOrder.arrival
     var aging = Int.max
     var policy: BufferPolicy
+    /// Sheds from queues that stand.
+    var shedding: CoDel?
 }
 
 /// What a full buffer does with an arriving element.

@@ -28,13 +28,16 @@
 ///   ``Rejection/expired``, is counted, and never reaches a receive that began after that. A timer sees to it that its
 ///   room is free in time, and so does every send and receive. An element that expires while its sender waits comes back
 ///   to the sender.
+/// - **Shedding**: with a ``CoDel``, what has stayed for too long when its turn comes goes to the hook with
+///   ``Rejection/shed`` instead, is counted, and the next one has its turn; only while the queue stands, not in a burst.
+///   How long it stays is counted from when it was taken over, not from when its sender began to wait.
 /// - **Overflow**: ``BufferedOverflowPolicy`` says what is lost, and who learns of it.
 /// - **Delivery**: an element is delivered to exactly one receiver, or it is back with its sender, or with the hook, or
 ///   merged into another. Cancelling a receive never loses an element.
 /// - **Cancellation**: ends the wait of that task alone. An operation that need not wait succeeds in a cancelled task.
 /// - **Close**: ``finish()`` by the producers lets the buffer drain; ``cancel()`` by the consumers drops it.
 /// - **Cost**: an operation that need not wait takes one lock for a moment, and no allocation, unless it drops more than
-///   one element (one allocation for each further one). Where elements can expire it also reads the clock. A channel that
+///   one element (one allocation for each further one). Where elements can expire or be shed it also reads the clock. A channel that
 ///   needs no such rules is faster as a ``BoundedChannel``.
 ///
 /// Elements need be neither `Copyable` nor `Sendable`.
@@ -52,6 +55,8 @@ public final class BufferedChannel<Element: ~Copyable, Failure: Error>: Sendable
     ///   - cost: What an element costs, 0 or more; without it each costs 1. Called once for each send, outside all locks.
     ///   - overflow: What a send does when the channel is full.
     ///   - ttl: How long elements are of use that are sent without a time of their own; nil is for ever.
+    ///   - shedding: Drops what stayed too long in a queue that stands to the hook, with ``Rejection/shed``; nil to leave
+    ///     queues alone.
     ///   - clock: The clock of every timeout and deadline; tests pass a manual one.
     ///   - onUndelivered: Gets every element that was taken over, or dropped on arrival, and reaches no receiver;
     ///     exactly once, with the reason. It runs outside all locks, on the task whose operation dropped the element (or
@@ -64,6 +69,7 @@ public final class BufferedChannel<Element: ~Copyable, Failure: Error>: Sendable
         cost: (@Sendable (borrowing Element) -> Int)? = nil,
         overflow: BufferedOverflowPolicy<Element> = .suspend,
         ttl: Duration? = nil,
+        shedding: CoDel? = nil,
         clock: some Clock<Duration> = ContinuousClock(),
         onUndelivered: (@Sendable (_ element: consuming sending Element, _ reason: Rejection) -> Void)? = nil
     ) {
@@ -72,7 +78,7 @@ public final class BufferedChannel<Element: ~Copyable, Failure: Error>: Sendable
         let plan = BufferPlan(
             capacity: capacity, maxElements: maxElements ?? capacity, isWeighed: cost != nil,
             lanes: Array(repeating: BufferPlan.Lane(bound: capacity), count: overflow.classes),
-            policy: overflow.policy)
+            policy: overflow.policy, shedding: shedding)
         door = BufferDoor(
             plan, ttl: ttl, costOf: cost, merger: overflow.merger, clock: clock, onUndelivered: onUndelivered)
     }

@@ -26,12 +26,14 @@
 /// - **When full** the lowest lane pays first, unless ``PriorityOverflowPolicy`` says otherwise.
 /// - **Expiry**: an element whose time to live is over goes to the `onUndelivered` hook with ``Rejection/expired``, is
 ///   counted, and never reaches a receive that began after that; a timer sees to it that its room is free in time.
+/// - **Shedding**: with a ``CoDel``, what has stayed for too long in a lane whose queue stands goes to the hook with
+///   ``Rejection/shed`` when its turn comes, is counted, and the next one has its turn.
 /// - **Delivery**: an element is delivered to exactly one receiver, or it is back with its sender, or with the hook.
 ///   Cancelling a receive never loses an element.
 /// - **Cancellation**: ends the wait of that task alone. An operation that need not wait succeeds in a cancelled task.
 /// - **Close**: ``finish()`` by the producers lets the lanes drain; ``cancel()`` by the consumers drops them.
-/// - **Cost**: an operation that need not wait takes one lock for a moment and no allocation. Where elements can expire it
-///   also reads the clock.
+/// - **Cost**: an operation that need not wait takes one lock for a moment and no allocation. Where elements can expire
+///   or be shed it also reads the clock.
 ///
 /// Elements need be neither `Copyable` nor `Sendable`.
 public final class PriorityChannel<Element: ~Copyable, Failure: Error>: Sendable {
@@ -47,6 +49,8 @@ public final class PriorityChannel<Element: ~Copyable, Failure: Error>: Sendable
     ///   - order: Whose turn it is.
     ///   - overflow: What a send does when there is no room.
     ///   - ttl: How long elements are of use that are sent without a time of their own; nil is for ever.
+    ///   - shedding: Drops what stayed too long in a queue that stands to the hook, with ``Rejection/shed``; nil to leave
+    ///     queues alone. Each lane is judged by itself.
     ///   - clock: The clock of every timeout and deadline; tests pass a manual one.
     ///   - onUndelivered: Gets every element that was taken over, or dropped on arrival, and reaches no receiver;
     ///     exactly once, with the reason. It runs outside all locks, on the task whose operation dropped the element (or
@@ -58,6 +62,7 @@ public final class PriorityChannel<Element: ~Copyable, Failure: Error>: Sendable
         order: PriorityOrder = .strict(),
         overflow: PriorityOverflowPolicy = .dropLowest(),
         ttl: Duration? = nil,
+        shedding: CoDel? = nil,
         clock: some Clock<Duration> = ContinuousClock(),
         onUndelivered: (@Sendable (_ element: consuming sending Element, _ reason: Rejection) -> Void)? = nil
     ) {
@@ -65,7 +70,7 @@ public final class PriorityChannel<Element: ~Copyable, Failure: Error>: Sendable
         let plan = BufferPlan(
             capacity: capacity, maxElements: capacity, isWeighed: false,
             lanes: lanes.map { BufferPlan.Lane(bound: $0.capacity, weight: $0.weight) },
-            order: order.order, aging: order.aging, policy: overflow.policy)
+            order: order.order, aging: order.aging, policy: overflow.policy, shedding: shedding)
         door = BufferDoor(plan, ttl: ttl, costOf: nil, merger: nil, clock: clock, onUndelivered: onUndelivered)
     }
 

@@ -46,6 +46,8 @@ struct BreakerMachine: Sendable {
     private(set) var openings = 0
     private var lastDelay: Duration?
     private var pressureSince: Int64?
+    /// Of the last transition.
+    private(set) var cause = BreakerCause.manual
     private var numbers: UInt64
     private(set) var rejections: UInt64 = 0
 
@@ -76,7 +78,7 @@ struct BreakerMachine: Sendable {
     mutating func admit(now: Int64) -> Admission {
         if case .open(let until) = phase {
             guard decide(now >= until) else { return reject(until, now) }
-            enter(.halfOpen(since: now, running: 0))
+            enter(.halfOpen(since: now, running: 0), .delayPassed)
         }
         switch phase {
         case .closed, .disabled, .metricsOnly: return .admitted(generation: generation)
@@ -90,7 +92,7 @@ struct BreakerMachine: Sendable {
             }
             // The clock stepped back: the wait begins anew, and does not last for ever.
             if now < since { phase = .halfOpen(since: now, running: running) }
-            if decide(now.subtractingSaturating(since) >= halfOpenWait) { open(now, asked: nil) }
+            if decide(now.subtractingSaturating(since) >= halfOpenWait) { open(now, asked: nil, .noVerdict) }
             guard case .open(let until) = phase else {
                 rejections += 1
                 return .rejected(retryAfter: nil)
@@ -106,8 +108,16 @@ struct BreakerMachine: Sendable {
     }
 
     /// A call of `generation` that began at `began` has ended.
-    mutating func report(_ outcome: BreakerOutcome, generation: UInt64, began: Int64, now: Int64) {
-        guard decide(generation == self.generation) else { return }
+    ///
+    /// - Returns: Whether it was in time: in the generation in which it began.
+    @discardableResult
+    mutating func report(_ outcome: BreakerOutcome, generation: UInt64, began: Int64, now: Int64) -> Bool {
+        guard decide(generation == self.generation) else { return false }
+        count(outcome, began: began, now: now)
+        return true
+    }
+
+    private mutating func count(_ outcome: BreakerOutcome, began: Int64, now: Int64) {
         if case .halfOpen(let since, let running) = phase { phase = .halfOpen(since: since, running: running - 1) }
         var call = BreakerTally(calls: 1)
         var asked: Duration?
@@ -122,11 +132,11 @@ struct BreakerMachine: Sendable {
         switch phase {
         case .closed:
             window.add(call, at: now)
-            if window.tally.calls >= rules.minimumCalls, isBad { open(now, asked: asked) }
+            if window.tally.calls >= rules.minimumCalls, let cause = reason { open(now, asked: asked, cause) }
         case .halfOpen:
             window.add(call, at: now)
             guard window.tally.calls >= rules.halfOpenCalls else { return }
-            if isBad { open(now, asked: asked) } else { close() }
+            if let cause = reason { open(now, asked: asked, cause) } else { close(.recovered) }
         case .metricsOnly: window.add(call, at: now)
         // Nothing is admitted there, or nothing is counted.
         case .open, .forcedOpen, .disabled: break
@@ -141,18 +151,22 @@ struct BreakerMachine: Sendable {
         }
         let since = min(pressureSince ?? now, now)
         pressureSince = since
-        if now.subtractingSaturating(since) >= patience { open(now, asked: nil) }
+        if now.subtractingSaturating(since) >= patience { open(now, asked: nil, .sustainedBackpressure) }
     }
 
-    private var isBad: Bool {
+    /// Why the window is a reason to open; nil when it is none.
+    private var reason: BreakerCause? {
         let tally = window.tally
-        return tally.rate(tally.failures) >= rules.failureRate || tally.rate(tally.slow) >= rules.slowCallRate
+        let (failed, slow) = (tally.rate(tally.failures), tally.rate(tally.slow))
+        if failed >= rules.failureRate { return .failureRate(failed) }
+        return slow >= rules.slowCallRate ? .slowCallRate(slow) : nil
     }
 
     // MARK: - Transitions
 
-    private mutating func enter(_ next: Phase) {
+    private mutating func enter(_ next: Phase, _ cause: BreakerCause) {
         phase = next
+        self.cause = cause
         generation += 1
         pressureSince = nil
         // Half-open counts exactly its quota, whatever the window is.
@@ -164,7 +178,7 @@ struct BreakerMachine: Sendable {
     }
 
     /// Opens, for at least as long as the last failure `asked` for.
-    mutating func open(_ now: Int64, asked: Duration?) {
+    mutating func open(_ now: Int64, asked: Duration?, _ cause: BreakerCause = .manual) {
         openings = min(openings + 1, 1 << 30)
         let delay: Duration
         switch rules.openDelay {
@@ -176,12 +190,12 @@ struct BreakerMachine: Sendable {
         }
         lastDelay = delay
         let nanoseconds = max(delay, asked ?? .zero).saturatingNanoseconds
-        enter(.open(until: now.addingSaturating(nanoseconds)))
+        enter(.open(until: now.addingSaturating(nanoseconds)), cause)
     }
 
-    mutating func close() {
+    mutating func close(_ cause: BreakerCause = .manual) {
         (openings, lastDelay) = (0, nil)
-        enter(.closed)
+        enter(.closed, cause)
     }
 
     /// By hand.
@@ -189,10 +203,10 @@ struct BreakerMachine: Sendable {
         switch state {
         case .closed: close()
         case .open: open(now, asked: nil)
-        case .halfOpen: enter(.halfOpen(since: now, running: 0))
-        case .forcedOpen: enter(.forcedOpen)
-        case .disabled: enter(.disabled)
-        case .metricsOnly: enter(.metricsOnly)
+        case .halfOpen: enter(.halfOpen(since: now, running: 0), .manual)
+        case .forcedOpen: enter(.forcedOpen, .manual)
+        case .disabled: enter(.disabled, .manual)
+        case .metricsOnly: enter(.metricsOnly, .manual)
         }
     }
 }

@@ -29,6 +29,24 @@ public enum BreakerOutcome: Hashable, Sendable {
     case ignored
 }
 
+/// Why a circuit breaker changed its state.
+public enum BreakerCause: Hashable, Sendable {
+    /// This part of the calls of the window failed.
+    case failureRate(Double)
+    /// This part of the calls of the window was slow.
+    case slowCallRate(Double)
+    /// The dependency exerted backpressure for too long.
+    case sustainedBackpressure
+    /// It had been open for its delay, and a call came.
+    case delayPassed
+    /// The calls that were let through half-open went well.
+    case recovered
+    /// It was half-open for too long without a verdict.
+    case noVerdict
+    /// Somebody said so.
+    case manual
+}
+
 /// When a circuit breaker opens, and how it closes again.
 public struct BreakerRules: Sendable {
     /// Over which calls the rates are taken.

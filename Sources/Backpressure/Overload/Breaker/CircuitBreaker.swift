@@ -29,13 +29,14 @@
 /// - **Time**: transitions happen when somebody calls; there is no timer.
 /// - **Cost**: a lock and a reading of the clock to begin, and the same to report; no allocation.
 ///
-/// It is shared by reference; a breaker per dependency, not per call.
+/// It is shared by reference; a breaker per dependency, not per call. A ``CircuitBreakerRegistry`` keeps one for each of many.
 public final class CircuitBreaker: Sendable {
     /// What errors and snapshots call it.
     public let name: String?
     private let timeSource: TimeSource
     let machine: LockedState<BreakerMachine>
     private let onTransition: (@Sendable (BreakerTransition) -> Void)?
+    private let onEvent: (@Sendable (BreakerEvent) -> Void)?
 
     /// A breaker that is closed.
     ///
@@ -45,15 +46,18 @@ public final class CircuitBreaker: Sendable {
     ///   - clock: The clock of delays and slow calls; tests pass a manual one.
     ///   - onTransition: Is told of each change of state, outside the lock, by whoever caused it. Two that follow each
     ///     other quickly may be told in either order: ``BreakerTransition/generation`` says which was later.
+    ///   - onEvent: Is told of each call and each change of state, outside the lock, by whoever caused it.
     /// - Precondition: Rates are above 0 and at most 1; counts and durations are positive.
     public init(
         _ name: String? = nil, rules: BreakerRules = BreakerRules(), clock: some Clock<Duration> = ContinuousClock(),
-        onTransition: (@Sendable (BreakerTransition) -> Void)? = nil
+        onTransition: (@Sendable (BreakerTransition) -> Void)? = nil,
+        onEvent: (@Sendable (BreakerEvent) -> Void)? = nil
     ) {
         self.name = name
         timeSource = TimeSource(clock)
         machine = LockedState(BreakerMachine(rules, seed: .random(in: .min ... .max)))
         self.onTransition = onTransition
+        self.onEvent = onEvent
     }
 
     // MARK: - Calls
@@ -105,13 +109,23 @@ public final class CircuitBreaker: Sendable {
         let now = timeSource.now()
         switch change({ $0.admit(now: now) }) {
         case .admitted(let generation): return Permit(self, generation, began: now)
-        case .rejected(let retryAfter): throw .breakerOpen(retryAfter: retryAfter)
+        case .rejected(let retryAfter):
+            onEvent?(.rejected(retryAfter: retryAfter))
+            throw .breakerOpen(retryAfter: retryAfter)
         }
     }
 
     fileprivate func report(_ outcome: BreakerOutcome, _ generation: UInt64, _ began: Int64) {
         let now = timeSource.now()
-        change { $0.report(outcome, generation: generation, began: began, now: now) }
+        let isInTime = change { $0.report(outcome, generation: generation, began: began, now: now) }
+        guard let onEvent else { return }
+        let took = Duration.nanoseconds(max(now.subtractingSaturating(began), 0))
+        switch outcome {
+        case _ where !isInTime: onEvent(.late)
+        case .success: onEvent(.succeeded(took: took))
+        case .failure: onEvent(.failed(took: took))
+        case .ignored: onEvent(.ignored)
+        }
     }
 
     /// Runs `body` if the breaker lets it through.
@@ -216,26 +230,21 @@ public final class CircuitBreaker: Sendable {
     /// Runs `body` under the lock, and tells of a change of state after it.
     @discardableResult
     private func change<Result>(_ body: (inout BreakerMachine) -> Result) -> Result {
-        let (result, from, to, generation, hasChanged) = machine.withLock { machine in
+        let (result, transition) = machine.withLock { machine in
             let (from, before) = (machine.state, machine.generation)
             let result = body(&machine)
-            return (result, from, machine.state, machine.generation, machine.generation != before)
+            guard machine.generation != before else { return (result, BreakerTransition?.none) }
+            return (
+                result,
+                BreakerTransition(from: from, to: machine.state, generation: machine.generation, cause: machine.cause)
+            )
         }
-        if hasChanged, let onTransition {
-            onTransition(BreakerTransition(from: from, to: to, generation: generation))
+        if let transition {
+            onTransition?(transition)
+            onEvent?(.changed(transition))
         }
         return result
     }
-}
-
-/// A change of state of a circuit breaker.
-public struct BreakerTransition: Hashable, Sendable {
-    /// The state before.
-    public let from: BreakerState
-    /// The state after.
-    public let to: BreakerState
-    /// The number of the new state: each has a greater one than the last.
-    public let generation: UInt64
 }
 
 /// The readings of a circuit breaker at one instant.

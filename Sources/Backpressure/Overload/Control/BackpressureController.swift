@@ -15,6 +15,9 @@
 // ## Invariants
 // C1  Readings that are no numbers, negative or without time change nothing: the last answer stays.
 // C2  Two changes towards milder lie `dwell` apart at least.
+// C3  `isApplying` => one thread puts answers into force, outside the lock, and goes on until the one in force is the
+//     present one. So with nobody inside, every driven bucket has the rate of the present answer: a thread that was held up
+//     between deciding and setting cannot put an older answer in the place of a newer.
 
 /// What a controller watches.
 public struct PressureReading: Hashable, Sendable {
@@ -162,13 +165,25 @@ struct PressureMachine: Sendable {
 ///
 /// - **Cost**: a lock and a reading of the clock for each reading.
 public final class BackpressureController: Sendable {
-    private struct State: Sendable {
+    struct State: Sendable {
         var machine: PressureMachine
         var driven: [(bucket: TokenBucket, rate: Rate)] = []
+        /// The answer that is in force.
+        var applied = PressureSignal.normal
+        /// How many of the buckets, from the first, have its rate.
+        var appliedCount = 0
+        var isApplying = false
+
+        /// Whether the caller is to put the present answer into force, and is the only one from now on.
+        mutating func claim() -> Bool {
+            guard machine.signal != applied || appliedCount < driven.count, decide(!isApplying) else { return false }
+            isApplying = true
+            return true
+        }
     }
 
     private let timeSource: TimeSource
-    private let state: LockedState<State>
+    let state: LockedState<State>
     private let onChange: (@Sendable (PressureSignal) -> Void)?
 
     /// A controller that says normal.
@@ -176,7 +191,8 @@ public final class BackpressureController: Sendable {
     /// - Parameters:
     ///   - rules: When it says what.
     ///   - clock: The clock of trend and dwell; tests pass a manual one.
-    ///   - onChange: Is told of each new answer, outside the lock, by whoever gave the reading.
+    ///   - onChange: Is told of new answers, outside the lock, by one of those who give readings: one answer at a time, the
+    ///     present one last. While it runs, answers that are overtaken by newer ones are left out.
     /// - Precondition: `0 < slowAt <= stopAt`, `0 < slowFactor < 1`, `0 <= hysteresis < slowAt`, and no duration is negative.
     public init(
         rules: PressureRules = PressureRules(), clock: some Clock<Duration> = ContinuousClock(),
@@ -204,15 +220,32 @@ public final class BackpressureController: Sendable {
     @discardableResult
     public func update(_ reading: PressureReading) -> PressureSignal {
         let now = timeSource.now()
-        let (before, after, driven) = state.withLock { state in
-            let before = state.machine.signal
+        let (signal, mayApply) = state.withLock { state in
             state.machine.update(reading, now: now)
-            return (before, state.machine.signal, state.driven)
+            return (state.machine.signal, state.claim())
         }
-        guard before != after else { return after }
-        for (bucket, rate) in driven { Self.set(bucket, rate, after) }
-        onChange?(after)
-        return after
+        if mayApply { apply() }
+        return signal
+    }
+
+    /// Puts the present answer into force, and the next, until nobody has given another; the caller has the claim.
+    private func apply() {
+        while true {
+            let (signal, isNew, driven) = state.withLock { state in
+                let isNew = state.machine.signal != state.applied
+                let driven = isNew ? state.driven[...] : state.driven[state.appliedCount...]
+                state.applied = state.machine.signal
+                state.appliedCount = state.driven.count
+                return (state.applied, isNew, driven)
+            }
+            for (bucket, rate) in driven { Self.set(bucket, rate, signal) }
+            if isNew { onChange?(signal) }
+            let isDone = state.withLock { state in
+                state.isApplying = false
+                return !state.claim()
+            }
+            if isDone { return }
+        }
     }
 
     /// Takes readings until there are no more.
@@ -229,15 +262,17 @@ public final class BackpressureController: Sendable {
 
     /// Lets the answers set the rate of a bucket: its own, a part of it, or none.
     ///
+    /// Whoever gives readings at the same time, the bucket ends with the rate of the present answer.
+    ///
     /// - Parameters:
     ///   - bucket: The bucket.
     ///   - rate: Its rate when all is well.
     public func drive(_ bucket: TokenBucket, normally rate: Rate) {
-        let signal = state.withLock { state in
+        let mayApply = state.withLock { state in
             state.driven.append((bucket, rate))
-            return state.machine.signal
+            return state.claim()
         }
-        Self.set(bucket, rate, signal)
+        if mayApply { apply() }
     }
 
     private static func set(_ bucket: TokenBucket, _ rate: Rate, _ signal: PressureSignal) {

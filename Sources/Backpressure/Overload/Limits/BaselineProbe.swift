@@ -15,6 +15,9 @@
 // high comes down in a handful of probes. Envoy's gradient controller, which recalculates its minimum at low
 // concurrency, has the idea; it is not tied to a concurrency of 3 here, which would starve a large service.
 //
+// Between probes the baseline falls when calls take less than it for eight windows or so, on average. Were each window
+// to count by itself, whose average scatters, the baseline would sink to the luckiest of them, and the limit with it.
+//
 // ## States
 // resting    -> draining   `countdown` windows passed
 // draining   -> measuring  one window passed
@@ -41,6 +44,7 @@ struct BaselineProbe: Sendable {
     private(set) var baseline: Double?
     private(set) var state = State.resting(firstInterval)
     private var before = MovingAverage(window: 4)
+    private var recent = MovingAverage(window: 2 * windows)
     private var measured = MovingAverage(window: windows)
     private var numbers: UInt64
 
@@ -83,8 +87,8 @@ struct BaselineProbe: Sendable {
                 state = .resting(max(left, 2))
                 return .none
             }
-            // The average of a window scatters: only half of the way, or the least of many would count.
-            if sample < baseline { self.baseline = baseline + (sample - baseline) * 0.25 }
+            recent.add(sample)
+            if recent.value < baseline { self.baseline = baseline + (recent.value - baseline) * 0.25 }
             guard left <= 1 else {
                 state = .resting(left - 1)
                 return .none
@@ -104,6 +108,7 @@ struct BaselineProbe: Sendable {
             baseline = measured.value
             let isCongested = measured.value <= before.value * Self.congested
             before.reset(to: measured.value)
+            recent.reset(to: measured.value)
             state = .resting(isCongested ? 1 : jittered(interval))
             return isCongested ? .lowered : .restored
         }

@@ -30,7 +30,7 @@ public protocol ConcurrencyLimit: Sendable {
 
 /// What the calls of one window of time told.
 public struct LimitSample: Hashable, Sendable {
-    /// How long the calls took on average.
+    /// How long the calls took on average, those that were dropped aside; zero when all of them were.
     public let roundTrip: Duration
     /// The most calls that ran at once.
     public let inFlight: Int

@@ -9,8 +9,10 @@
 // has `leastCount`.
 //
 // ## Invariants
-// I1  A call counts once, with a time of zero or more: one whose end was read before its start, because the clock
-//     stepped back, counts for the drop alone.
+// I1  A call counts once: with its time, which is more than zero, or as a drop. A dropped call tells when it was given up,
+//     not what it would have taken; the hundreds that were stuck in a stall would otherwise make the calls after it look
+//     slow for as long, and the limit fall for a reason that is gone. A time whose end was read before its start, because
+//     the clock stepped back, does not count.
 // I2  The sum of the times saturates and never wraps around.
 
 /// The calls of the window that runs.
@@ -38,7 +40,7 @@ struct SampleWindow: Sendable {
         inFlight = max(inFlight, running)
         if dropped { didDrop = true }
         let length = now.subtractingSaturating(began)
-        if length > 0 {
+        if !dropped, length > 0 {
             sum = sum.addingSaturating(length)
             count += 1
         }

@@ -14,6 +14,10 @@
 // It differs from the source in its baseline, which is measured with the limit turned down (`BaselineProbe`) and not
 // taken from a sample that may have the queue in it; and in shrinking by half of what is too much, where that is more
 // than d, so that a loss of capacity is followed within seconds.
+//
+// When the limit is half of what was in use while all was well, and calls still take as long, their time may have changed
+// and not the load: the baseline is measured at once. What counts is the calls that ran and not the limit, which an idle
+// service raises to twice what it uses; at the first burst it would otherwise be probed for nothing, at half of its capacity.
 
 /// A limit that estimates how many calls wait in a queue somewhere, and keeps that number small.
 ///
@@ -28,8 +32,9 @@ public struct VegasLimit: ConcurrencyLimit {
     private let probeMultiplier: Int
     private var estimate: Double
     private var probe: BaselineProbe
-    /// The limit at the last probe, or the greatest since.
+    /// The limit at the last probe, or the most of it that was in use since, for two windows on end, without a queue.
     private var mark: Double
+    private var formerInFlight = 0
 
     /// A limit that starts with `initial`.
     ///
@@ -76,14 +81,14 @@ public struct VegasLimit: ConcurrencyLimit {
         case .lowered:
             estimate = range.clamp((estimate / 2).rounded(.down), otherwise: estimate)
             mark = estimate
-        case .none: adjust(nanoseconds, isIdle: isIdle, didDrop: sample.didDrop, digits)
+        case .none: adjust(nanoseconds, isIdle: isIdle, sample, digits)
         }
     }
 
-    private mutating func adjust(_ sample: Double, isIdle: Bool, didDrop: Bool, _ digits: Double) {
-        let queue = (estimate * max(0, 1 - (probe.baseline ?? sample) / sample)).rounded(.up)
+    private mutating func adjust(_ nanoseconds: Double, isIdle: Bool, _ sample: LimitSample, _ digits: Double) {
+        let queue = (estimate * max(0, 1 - (probe.baseline ?? nanoseconds) / nanoseconds)).rounded(.up)
         let next: Double
-        if didDrop || queue > 6 * digits {
+        if sample.didDrop || queue > 6 * digits {
             next = estimate - max(digits, ((queue - 6 * digits) / 2).rounded(.down))
         } else if isIdle {
             next = estimate
@@ -95,7 +100,10 @@ public struct VegasLimit: ConcurrencyLimit {
             next = estimate
         }
         estimate = range.clamp(next, otherwise: estimate)
-        mark = max(mark, estimate)
+        if queue < 3 * digits, !isIdle {
+            mark = max(mark, min(estimate, Double(min(sample.inFlight, formerInFlight))))
+        }
+        formerInFlight = sample.inFlight
         // So far down, and still a queue: it may not be one.
         if estimate < mark * 0.5, queue >= 3 * digits { probe.hasten() }
     }

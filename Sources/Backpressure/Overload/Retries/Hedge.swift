@@ -49,10 +49,12 @@ public nonisolated(nonsending) func hedge<Result: Sendable>(
         while let event = try await group.next() {
             switch event {
             case .answer(let result):
+                budget?.record(isAnswered: true)
                 group.cancelAll()
                 return result
             case .failure(let error):
                 failure = failure ?? error
+                if !isCancellation(error) { budget?.record(isAnswered: false) }
                 running -= 1
                 if running == 0 { group.cancelAll() }
             case .timeIsUp:

@@ -45,13 +45,15 @@ public nonisolated(nonsending) func retry<Result: ~Copyable>(
     while true {
         let failure: any Error
         do {
-            return try await body()
+            let result = try await body()
+            budget?.record(isAnswered: true)
+            return result
         } catch {
             failure = error
         }
-        guard attempt < attempts, !isCancellation(failure), !Task.isCancelled, isRetryable(failure) else {
-            throw failure
-        }
+        guard !isCancellation(failure), !Task.isCancelled, isRetryable(failure) else { throw failure }
+        budget?.record(isAnswered: false)
+        guard attempt < attempts else { throw failure }
         let delay = backoff.delay(after: attempt, previous: previous, retryAfter: retryAfter(failure))
         let wake = timeSource.deadline(after: delay)
         guard wake < deadline, CallDeadline.current.map({ delay < $0.remaining }) ?? true else { throw failure }
@@ -79,7 +81,7 @@ public func rejection(of error: any Error) -> Rejection? {
     }
 }
 
-private func isCancellation(_ error: any Error) -> Bool {
+func isCancellation(_ error: any Error) -> Bool {
     if error is CancellationError { return true }
     if case .some(.cancelled) = rejection(of: error) { return true }
     return false

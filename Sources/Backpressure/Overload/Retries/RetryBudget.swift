@@ -7,12 +7,41 @@
 // Requests and retries of the last `window` are counted in a ring. A retry is allowed while, with it,
 //     1000 retries <= permille requests + 1000 minimum * seconds
 // and, if there is a bound of what runs at once, while
-//     1000 running retries <= max(permille running requests, 1000 least).
-// Both are tested and counted in one step, under one lock, in whole thousandths: a ratio is never rounded up to all.
+//     1000 running retries <= max(permille running requests, 1000 least),
+// and, if there are tokens (gRFC A6, "gRPC Retry Design": a failed try costs one, an answer earns `ratio` of one), while
+//     2 tokens > maximum.
+// All are tested and counted in one step, under one lock, in whole thousandths: a ratio is never rounded up to all.
 //
 // ## Invariants
 // I1  In every window of time that ends with a retry, retries <= ratio * requests + minimum * window.
 // I2  A clock that steps back or stands still earns nothing.
+// I3  0 <= tokens <= maximum.
+
+/// Tokens that failures cost and answers earn: how gRPC decides whether to retry.
+///
+/// The retries stop when half of the tokens are gone, and go on when answers have earned enough of them back. It needs no
+/// clock and no rate of requests, and reacts to failures alone.
+///
+/// - **Source**: gRFC A6, "gRPC Retry Design".
+public struct RetryTokens: Hashable, Sendable {
+    /// The most tokens, and those that there are at first.
+    public let maximum: Int
+    /// What an answer earns, to the thousandth, rounded down.
+    public let ratio: Double
+
+    /// Tokens, all of them there at first.
+    ///
+    /// - Parameters:
+    ///   - maximum: The most tokens; a failed try costs one.
+    ///   - ratio: What an answer earns.
+    /// - Precondition: `1 <= maximum <= 1000` and `0.001 <= ratio <= 1000`.
+    public init(maximum: Int = 10, ratio: Double = 0.1) {
+        precondition((1...1_000).contains(maximum), "\(maximum) tokens")
+        precondition(ratio >= 0.001 && ratio <= 1_000, "a ratio of \(ratio) does not lie between 0.001 and 1000")
+        self.maximum = maximum
+        self.ratio = ratio
+    }
+}
 
 /// A bound on retries as a part of all requests, shared by all who retry.
 ///
@@ -29,7 +58,7 @@
 /// ```
 ///
 /// - **Cost**: a lock and a reading of the clock for each request and retry.
-/// - **Source**: the budgets of Finagle; "Handling Overload" in the Google SRE book.
+/// - **Source**: the budgets of Finagle; "Handling Overload" in the Google SRE book; for the tokens gRFC A6.
 public final class RetryBudget: Sendable {
     struct Tally: RollingCount {
         var requests = 0
@@ -51,6 +80,8 @@ public final class RetryBudget: Sendable {
         var running = 0
         var runningRetries = 0
         var refused: UInt64 = 0
+        /// In thousandths.
+        var tokens = 0
     }
 
     private let timeSource: TimeSource
@@ -59,6 +90,8 @@ public final class RetryBudget: Sendable {
     private let floor: Int
     private let concurrentPermille: Int?
     private let concurrentLeast: Int
+    /// In thousandths: the most tokens, and what an answer earns.
+    private let tokens: (most: Int, earned: Int)?
     private let state: LockedState<State>
 
     /// A budget that has seen nothing yet.
@@ -69,12 +102,14 @@ public final class RetryBudget: Sendable {
     ///   - window: Over which time requests count.
     ///   - concurrentShare: How many of the calls that run at once may be retries; nil for no bound.
     ///   - concurrentMinimum: So many retries may run at once in any case.
+    ///   - tokens: Stops retries after failures, whatever the ratio says; nil for no such bound.
     ///   - clock: The clock of the window; tests pass a manual one.
     /// - Precondition: `0 <= ratio <= 1000`, `0 <= minimumPerSecond <= 10^6`, `window` from a second to an hour,
     ///   `concurrentShare` from 0 to 1, `0 <= concurrentMinimum <= 10^6`.
     public init(
         ratio: Double = 0.2, minimumPerSecond: Int = 10, window: Duration = .seconds(10),
-        concurrentShare: Double? = nil, concurrentMinimum: Int = 3, clock: some Clock<Duration> = ContinuousClock()
+        concurrentShare: Double? = nil, concurrentMinimum: Int = 3, tokens: RetryTokens? = nil,
+        clock: some Clock<Duration> = ContinuousClock()
     ) {
         precondition(ratio >= 0 && ratio <= 1_000, "a ratio of \(ratio) does not lie between 0 and 1000")
         precondition((0...1_000_000).contains(minimumPerSecond), "a minimum of \(minimumPerSecond) retries per second")
@@ -87,7 +122,10 @@ public final class RetryBudget: Sendable {
         floor = Int(Int64(minimumPerSecond) * (nanoseconds / 1_000_000))
         concurrentPermille = concurrentShare.map { Int($0 * 1_000) }
         concurrentLeast = concurrentMinimum
-        state = LockedState(State(tally: RollingCounts(window: nanoseconds, buckets: 10)))
+        self.tokens = tokens.map { ($0.maximum * 1_000, Int($0.ratio * 1_000)) }
+        state = LockedState(
+            State(
+                tally: RollingCounts(window: nanoseconds, buckets: 10), tokens: (tokens?.maximum ?? 0) * 1_000))
     }
 
     /// A request begins: its first try, not a retry.
@@ -117,6 +155,7 @@ public final class RetryBudget: Sendable {
             let isAllowed =
                 decide((tally.retries + 1) * 1_000 <= tally.requests * permille + floor)
                 && decide(mayRunAtOnce(state))
+                && decide(hasTokens(state))
             guard isAllowed else {
                 state.refused += 1
                 return false
@@ -132,6 +171,20 @@ public final class RetryBudget: Sendable {
         return (state.runningRetries + 1) * 1_000 <= max(state.running * concurrentPermille, concurrentLeast * 1_000)
     }
 
+    private func hasTokens(_ state: State) -> Bool { tokens.map { 2 * state.tokens > $0.most } ?? true }
+
+    /// Takes note of how a try went: a failure costs a ``RetryTokens`` token, an answer earns a part of one.
+    ///
+    /// ``retry(attempts:budget:backoff:timeout:clock:isRetryable:retryAfter:_:)`` and ``hedge(after:budget:clock:_:)`` do it.
+    ///
+    /// - Parameter isAnswered: False when the try failed in a way that another try may cure.
+    public func record(isAnswered: Bool) {
+        guard let tokens else { return }
+        state.withLock { state in
+            state.tokens = min(max(state.tokens + (isAnswered ? tokens.earned : -1_000), 0), tokens.most)
+        }
+    }
+
     /// A retry that was allowed has ended.
     public func endRetry() { state.withLock { $0.runningRetries = max($0.runningRetries - 1, 0) } }
 
@@ -144,7 +197,8 @@ public final class RetryBudget: Sendable {
             state.tally.advance(to: now)
             return RetryBudgetSnapshot(
                 requests: state.tally.total.requests, retries: state.tally.total.retries, running: state.running,
-                runningRetries: state.runningRetries, refused: state.refused)
+                runningRetries: state.runningRetries, refused: state.refused,
+                tokens: tokens == nil ? nil : Double(state.tokens) / 1_000)
         }
     }
 }
@@ -161,4 +215,6 @@ public struct RetryBudgetSnapshot: Hashable, Sendable {
     public let runningRetries: Int
     /// Retries refused so far.
     public let refused: UInt64
+    /// Tokens that there are; nil for a budget without.
+    public let tokens: Double?
 }

@@ -156,10 +156,25 @@ public final class PriorityShedder: Sendable {
         }
     }
 
+    /// Takes loads until there are no more.
+    ///
+    /// For signals from outside the queues: load of the processor, memory, lag of an event loop, each as the times too much
+    /// that it is.
+    ///
+    /// - Parameter loads: The loads, one every second or so.
+    /// - Throws: What `loads` throws.
+    public nonisolated(nonsending) func follow<Loads: AsyncSequence>(_ loads: Loads) async throws
+    where Loads.Element == Double {
+        for try await load in loads { update(load: load) }
+    }
+
     /// The threshold, in levels: requests of a level below it pass, those of the level in which it lies in part.
     public var threshold: Double {
         state.withLock { Double($0.calibration.threshold) / Double(PriorityCalibration.sublevels) }
     }
+
+    /// How many users are told apart now.
+    var userCount: Int { state.withLock { $0.usage.count } }
 
     /// How many requests were shed so far.
     public var shed: UInt64 { shedByLevel.reduce(0, +) }

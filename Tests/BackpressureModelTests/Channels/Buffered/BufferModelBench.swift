@@ -54,7 +54,8 @@
         private var cancelFlags: UnsafeMutableRawPointer { memory + 64 }
 
         init(
-            _ plan: BufferPlan, deadline: Int64, filled: [(Int, Int)], movesClock: Bool, countsPasses: Bool
+            _ plan: BufferPlan, deadline: Int64, filled: [(Int, Int)], prelude: [BufferOp], movesClock: Bool,
+            countsPasses: Bool
         ) {
             let hook = Hook()
             self.hook = hook
@@ -78,6 +79,7 @@
                 for cell in cells { state.store.give(cell) }
             }
             for (element, lane) in filled { _ = door.trySend(element, lane: lane, cost: 1, life: .none) }
+            for operation in prelude { run(operation, by: 7) }
         }
 
         deinit { memory.deallocate() }
@@ -219,7 +221,7 @@
             ModelRuntime.expect(
                 snapshot.sent
                     == snapshot.received + UInt64(snapshot.depth) + snapshot.evicted + snapshot.expired
-                    + snapshot.conflated + snapshot.abandoned, "the books do not balance: \(snapshot)")
+                    + snapshot.shed + snapshot.conflated + snapshot.abandoned, "the books do not balance: \(snapshot)")
             ModelRuntime.expect(
                 snapshot.cost <= snapshot.capacity && snapshot.lanes.allSatisfy { $0.cost <= $0.capacity },
                 "more is in than the bounds say: \(snapshot)")
@@ -242,7 +244,7 @@
                 for sender in handedIn { expectOrder(of: sender) }
             }
             let state = door.core.locked { state in
-                (heap: state.deadlines.isEmpty, plain: state.isPlain || state.closure != .open)
+                (heap: state.deadlines.isEmpty, plain: state.isPlain || state.closure != .open || state.delays != nil)
             }
             ModelRuntime.expect(state.heap && state.plain, "something was left behind: \(state)")
         }

@@ -50,6 +50,7 @@
 
         private static let queue = BufferModel(
             name: "full: send | receive x2", filled: [(8, 0)], threads: [[.send(1)], [.receive, .receive]])
+        private static let standing = BufferModels.shedding[0]
         private static let late = BufferModel(
             name: "receive | send", threads: [[.receive], [.send(1)]])
         private static let passing = BufferModel(
@@ -109,6 +110,9 @@
             BufferBug(
                 "a merge does not see that it was overtaken", "BufferCore+Conflate.swift",
                 "decide(newest.pointee.ticket == ticket)", .forceTrue, in: merging),
+            BufferBug(
+                "what is shed lets nobody in", "BufferDelays.swift", "if decide(state.waiting != 0)", .forceFalse,
+                in: standing),
             BufferBug(
                 "a receive does not look at what has expired", "BufferCore+Receive.swift",
                 "decide(!state.expiries.isEmpty)", .forceFalse, in: expiring),

@@ -21,10 +21,13 @@
         var filled: [(Int, Int)] = []
         /// In programs in which one thread waits, and another tries to send.
         var countsPasses = false
+        var shedding: CoDel?
+        /// What is done before the threads begin.
+        var prelude: [BufferOp] = []
         let threads: [[BufferOp]]
 
         var movesClock: Bool {
-            threads.joined().contains { if case .clock = $0 { true } else { false } }
+            (threads.joined() + prelude).contains { if case .clock = $0 { true } else { false } }
         }
 
         var description: String { name }
@@ -33,7 +36,7 @@
             BufferPlan(
                 capacity: capacity, maxElements: capacity, lanes: lanes.map { BufferPlan.Lane(bound: $0) },
                 order: order,
-                aging: aging, policy: policy)
+                aging: aging, policy: policy, shedding: shedding)
         }
 
         var model: Model {
@@ -42,8 +45,8 @@
                 name,
                 setup: {
                     BufferModelBench(
-                        this.plan, deadline: this.deadline, filled: this.filled, movesClock: this.movesClock,
-                        countsPasses: this.countsPasses)
+                        this.plan, deadline: this.deadline, filled: this.filled, prelude: this.prelude,
+                        movesClock: this.movesClock, countsPasses: this.countsPasses)
                 },
                 threads: threads.enumerated().map { me, operations in
                     { bench in for operation in operations { bench.run(operation, by: me) } }
@@ -159,7 +162,27 @@
                 threads: [[.send(1), .send(2)], [.send(4, lane: 1)], [.receive, .receive, .receive]]),
         ]
 
-        static var every: [BufferModel] { passing + weighing + ending + expiring + dropping + laned }
+        private static let codel = CoDel(target: .nanoseconds(1), interval: .nanoseconds(2))
+
+        /// The first receive begins the interval in which the delay stands; from instant 20 on what is left of the prelude is
+        /// too old.
+        static let shedding = [
+            BufferModel(
+                name: "standing: send x2 | clock, tryReceive | tryReceive", capacity: 2, lanes: [2],
+                filled: [(16, 0), (32, 0)], shedding: codel, prelude: [.clock(10), .tryReceive],
+                threads: [[.send(1), .send(2)], [.clock(20), .tryReceive], [.tryReceive]]),
+            BufferModel(
+                name: "standing: send | clock, receive | cancel the send", capacity: 2, lanes: [2],
+                filled: [(16, 0), (32, 0)], shedding: codel, prelude: [.clock(10), .tryReceive, .trySend(4)],
+                threads: [[.send(1)], [.clock(20), .tryReceive], [.cancel(0)]]),
+            BufferModel(
+                name: "standing lanes: send 1 | clock, receive x2 | trySend 0", capacity: 2, lanes: [1, 2],
+                order: .strict,
+                filled: [(16, 1), (32, 1)], shedding: codel, prelude: [.clock(10), .tryReceive],
+                threads: [[.send(1, lane: 1)], [.clock(20), .tryReceive, .tryReceive], [.trySend(2)]]),
+        ]
+
+        static var every: [BufferModel] { passing + weighing + ending + expiring + dropping + laned + shedding }
 
         /// Too large for every run: explored with `BACKPRESSURE_DEEP=1`.
         static let deep = [

@@ -295,9 +295,10 @@ extension BufferSnapshot {
     /// The identities that hold at every instant.
     var isConsistent: Bool {
         lanes.allSatisfy {
-            $0.sent == $0.received + UInt64($0.depth) + $0.evicted + $0.expired + $0.conflated + $0.abandoned
+            $0.sent == $0.received + UInt64($0.depth) + $0.evicted + $0.expired + $0.shed + $0.conflated
+                + $0.abandoned
                 && $0.cost <= $0.capacity && $0.depth >= 0
-        } && sent == received + UInt64(depth) + evicted + expired + conflated + abandoned && cost <= capacity
+        } && sent == received + UInt64(depth) + evicted + expired + shed + conflated + abandoned && cost <= capacity
             && depth <= maxElements && peakDepth >= depth && peakDepth <= maxElements
             && lanes.reduce(0) { $0 + $1.depth } == depth && lanes.reduce(0) { $0 + $1.cost } == cost
     }
