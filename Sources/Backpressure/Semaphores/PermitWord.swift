@@ -27,10 +27,16 @@
 // word     | taking swap         | acq_rel  | giving add        | what a holder did comes before what the next one does
 // word     | giving add          | acq_rel  | taking swap       | the same; and it sees a gate that closed meanwhile
 // word     | load before a swap  | relaxed  | -                 | the swap fails if it is stale
+// guess    | load, store         | relaxed  | -                 | the same
 //
 // ## Cost
-// An acquisition is a load and a swap, a release is an add. No reference is counted: permits that are out keep the memory
+// An acquisition is a guess and a swap, a release is an add. No reference is counted: permits that are out keep the memory
 // alive because they are counted in the word (I3, `SemaphoreCore.orphan`).
+//
+// The first swap guesses what the word holds: a load of a word that this processor has just changed by a locked operation
+// waits until that one is through, which takes as long as the operation itself. The guess is that a release comes between
+// two acquisitions, whoever makes it; then the word is what it was, but for a turn. A wrong guess costs a swap that fails
+// and says what the word holds. The guess lies beside the word, and whoever has just swapped has the line.
 
 /// The layout of the word.
 @usableFromInline
@@ -62,20 +68,50 @@ struct PermitWord: @unchecked Sendable {
     @inlinable @inline(__always)
     var word: AtomicWord { AtomicWord(at: base) }
 
+    /// What the word may hold at the next acquisition.
+    @inlinable @inline(__always)
+    var guess: Guess { Guess(at: base + 16) }
+
     /// Takes `count` permits if there are as many and nobody must be asked.
     @inlinable @inline(__always)
     func take(_ count: Int) -> Bool {
         precondition(count > 0, "a semaphore grants 1 permit at least")
         guard count <= PermitLayout.maximum else { return false }
-        var seen = word.loadRelaxed()
-        while true {
-            guard decide(Int64(bitPattern: seen) >= Int64(bitPattern: PermitLayout.field(count))) else { return false }
-            guard decide(seen & PermitLayout.turns != 0) else { return false }
-            let (taken, found) = word.weakCompareExchangeAcquiringAndReleasing(
-                expected: seen, desired: seen &- PermitLayout.field(count) &- 1)
+        let guessed = guess.value
+        guard allows(guessed, count) else { return take(count, from: word.loadRelaxed()) }
+        let (taken, found) = swap(guessed, count)
+        return taken || take(count, from: found)
+    }
+
+    /// As `take`, from a word that was `found`.
+    @inlinable
+    @inline(never)
+    func take(_ count: Int, from found: UInt64) -> Bool {
+        var seen = found
+        while allows(seen, count) {
+            let (taken, found) = swap(seen, count)
             if taken { return true }
             seen = found
         }
+        return false
+    }
+
+    /// Whether a word has `count` permits, and a turn.
+    @inlinable @inline(__always)
+    func allows(_ seen: UInt64, _ count: Int) -> Bool {
+        decide(Int64(bitPattern: seen) >= Int64(bitPattern: PermitLayout.field(count)))
+            && decide(seen & PermitLayout.turns != 0)
+    }
+
+    /// Takes `count` permits and a turn from a word that is `seen`, which has them.
+    ///
+    /// The guess is noted while the permits are held (I3), or else by one who holds the semaphore.
+    @inlinable @inline(__always)
+    func swap(_ seen: UInt64, _ count: Int) -> (taken: Bool, found: UInt64) {
+        let (taken, found) = word.weakCompareExchangeAcquiringAndReleasing(
+            expected: seen, desired: seen &- PermitLayout.field(count) &- 1)
+        guess.note(taken ? seen &- 1 : found)
+        return (taken, found)
     }
 
     /// Gives `count` permits back.

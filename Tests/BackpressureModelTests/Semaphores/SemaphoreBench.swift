@@ -48,7 +48,7 @@
 
         init(
             limit: Int, fairness: Fairness, order: WaiterOrder = .fifo, waiterLimit: Int = .max, deadline: Int64 = .max,
-            held: [Int: [Int]] = [:], turns: UInt64? = nil
+            held: [Int: [Int]] = [:], turns: UInt64? = nil, guesses: Bool = false
         ) {
             self.deadline = deadline
             self.limit = limit
@@ -69,6 +69,7 @@
                     self.held += count
                 }
             }
+            if guesses { word.guess.begin(word.word.loadRelaxed()) }
             // Near the end of the cooperative budget.
             if let turns {
                 semaphore.core.state.withLock { state in

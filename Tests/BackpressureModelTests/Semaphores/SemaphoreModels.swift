@@ -39,6 +39,8 @@
         /// What threads hold from the start.
         var held: [Int: [Int]] = [:]
         var turns: UInt64?
+        /// Whether the first swap of an acquisition guesses what the word holds.
+        var guesses = false
         var strategy = Strategy.exhaustive
         let threads: [[SemaphoreOp]]
 
@@ -51,7 +53,7 @@
                 setup: {
                     SemaphoreBench(
                         limit: this.limit, fairness: this.fairness, order: this.order, waiterLimit: this.waiterLimit,
-                        deadline: this.deadline, held: this.held, turns: this.turns)
+                        deadline: this.deadline, held: this.held, turns: this.turns, guesses: this.guesses)
                 },
                 threads: threads.enumerated().map { me, operations in
                     { bench in for operation in operations { bench.run(operation, by: me) } }
@@ -113,6 +115,28 @@
                 threads: [[.use(2)], [.give], [.give]]),
             SemaphoreModel(name: "budget: use x2 | use", turns: 1, threads: [[.use(1), .use(1)], [.use(1)]]),
         ])
+
+        /// The first swap of each acquisition guesses what the word holds, rightly or wrongly.
+        static let guessing = guesses([
+            SemaphoreModel(name: "use | use", threads: [[.use(1)], [.use(1)]]),
+            SemaphoreModel(name: "use x2 | use", threads: [[.use(1), .use(1)], [.use(1)]]),
+            SemaphoreModel(name: "2: use | tryUse x2", limit: 2, threads: [[.use(1)], [.tryUse(1), .tryUse(1)]]),
+            SemaphoreModel(
+                name: "held: use | give, tryUse", held: [1: [1]], threads: [[.use(1)], [.give, .tryUse(1)]]),
+            SemaphoreModel(name: "2: use 2 | tryUse 1", limit: 2, threads: [[.use(2)], [.tryUse(1)]]),
+            SemaphoreModel(name: "2: use, use | resize 1", limit: 2, threads: [[.use(1), .use(1)], [.resize(1)]]),
+            SemaphoreModel(name: "use | close", threads: [[.use(1)], [.close]]),
+            SemaphoreModel(name: "budget: use | use", turns: 1, threads: [[.use(1)], [.use(1)]]),
+        ])
+
+        private static func guesses(_ models: [SemaphoreModel]) -> [SemaphoreModel] {
+            all(models).map { model in
+                var model = model
+                model.name += ", guessing"
+                model.guesses = true
+                return model
+            }
+        }
 
         /// The head collects; nobody holds half of what another needs.
         static let weights = all([
@@ -241,14 +265,15 @@
         ])
 
         /// Small enough for loads that return old values.
-        static let small = all([
-            SemaphoreModel(name: "use | use", threads: [[.use(1)], [.use(1)]]),
-            SemaphoreModel(name: "held: use | give", held: [1: [1]], threads: [[.use(1)], [.give]]),
-            SemaphoreModel(name: "held: give | drop", held: [0: [1]], threads: [[.give], [.drop]]),
-        ])
+        static let small =
+            all([
+                SemaphoreModel(name: "use | use", threads: [[.use(1)], [.use(1)]]),
+                SemaphoreModel(name: "held: use | give", held: [1: [1]], threads: [[.use(1)], [.give]]),
+                SemaphoreModel(name: "held: give | drop", held: [0: [1]], threads: [[.give], [.drop]]),
+            ]) + guesses([SemaphoreModel(name: "use | tryUse", threads: [[.use(1)], [.tryUse(1)]])])
 
         static var every: [SemaphoreModel] {
-            permits + weights + endings + resizing + forgetting + orphans + orders
+            permits + guessing + weights + endings + resizing + forgetting + orphans + orders
         }
     }
 #endif

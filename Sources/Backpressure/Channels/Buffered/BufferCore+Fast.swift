@@ -23,11 +23,21 @@ extension BufferCore {
 
     @inline(__always)
     private func claimForSend(_ state: inout BufferState, lane: Int, cost: Int) -> UnsafeMutableRawPointer? {
+        // Asked once: what follows is compiled for either answer.
+        state.isWeighed
+            ? claimForSend(&state, lane: lane, cost: cost, isWeighed: true)
+            : claimForSend(&state, lane: lane, cost: cost, isWeighed: false)
+    }
+
+    @inline(__always)
+    private func claimForSend(
+        _ state: inout BufferState, lane: Int, cost: Int, isWeighed: Bool
+    ) -> UnsafeMutableRawPointer? {
         // A cell that was never used is the slow path's: without a call in it, this is a leaf.
-        guard decide(state.isPlain), hasRoom(state, lane, cost), !isYieldDue(state.entered),
+        guard decide(state.isPlain), hasRoom(state, lane, cost, isWeighed: isWeighed), !isYieldDue(state.entered),
             let cell = state.store.takeUsed()
         else { return nil }
-        link(cell, &state, lane: lane, cost: cost)
+        link(cell, &state, lane: lane, cost: cost, isWeighed: isWeighed)
         return layout.element(cell)
     }
 
@@ -46,7 +56,10 @@ extension BufferCore {
         guard decide(state.isPlain), decide(state.count > 0), !isYieldDue(state.received) else { return nil }
         let mask = state.occupied
         guard mask & (mask &- 1) == 0 else { return claimOfSeveral(&state) }
-        let cell = takeFirst(of: mask.trailingZeroBitCount, &state)
+        let lane = mask.trailingZeroBitCount
+        let cell =
+            state.isWeighed
+            ? takeFirst(of: lane, &state, isWeighed: true) : takeFirst(of: lane, &state, isWeighed: false)
         return layout.element(cell)
     }
 
@@ -61,16 +74,25 @@ extension BufferCore {
     // MARK: - Lanes
 
     /// Whether an element of this cost fits into the lane and under the ceiling.
-    @inline(__always)
     func hasRoom(_ state: borrowing BufferState, _ lane: Int, _ cost: Int) -> Bool {
-        decide(cost <= state.capacity &- state.cost) && decide(state.count < state.maxElements)
-            && laneHasRoom(state, lane, cost)
+        hasRoom(state, lane, cost, isWeighed: state.isWeighed)
+    }
+
+    func laneHasRoom(_ state: borrowing BufferState, _ lane: Int, _ cost: Int) -> Bool {
+        laneHasRoom(state, lane, cost, isWeighed: state.isWeighed)
     }
 
     @inline(__always)
-    func laneHasRoom(_ state: borrowing BufferState, _ lane: Int, _ cost: Int) -> Bool {
+    private func hasRoom(_ state: borrowing BufferState, _ lane: Int, _ cost: Int, isWeighed: Bool) -> Bool {
+        let taken = isWeighed ? state.weight : state.count
+        return decide(cost <= state.capacity &- taken) && decide(state.count < state.maxElements)
+            && laneHasRoom(state, lane, cost, isWeighed: isWeighed)
+    }
+
+    @inline(__always)
+    private func laneHasRoom(_ state: borrowing BufferState, _ lane: Int, _ cost: Int, isWeighed: Bool) -> Bool {
         let lane = state.lanes + lane
-        return decide(cost <= lane.pointee.bound &- lane.pointee.cost)
+        return decide(cost <= lane.pointee.bound &- (isWeighed ? lane.pointee.weight : lane.pointee.count))
     }
 
     /// A cell at the end of `lane` for an element that fits.
@@ -78,15 +100,17 @@ extension BufferCore {
         guard let cell = state.store.takeUsed() ?? state.store.takeFresh() else {
             preconditionFailure("no cell for an element")
         }
-        link(cell, &state, lane: lane, cost: cost)
+        link(cell, &state, lane: lane, cost: cost, isWeighed: state.isWeighed)
         return cell
     }
 
     @inline(__always)
-    private func link(_ cell: CellPointer, _ state: inout BufferState, lane index: Int, cost: Int) {
+    private func link(
+        _ cell: CellPointer, _ state: inout BufferState, lane index: Int, cost: Int, isWeighed: Bool
+    ) {
         let lane = state.lanes + index
         cell.pointee.ticket = state.entered
-        if state.isWeighed {
+        if isWeighed {
             cell.pointee.cost = cost
             state.weight &+= cost
         }
@@ -95,7 +119,7 @@ extension BufferCore {
             state.occupied |= 1 &<< UInt64(truncatingIfNeeded: index)
             state.departures.begin(index)
         }
-        lane.pointee.append(cell)
+        lane.pointee.append(cell, isWeighed: isWeighed)
         state.entered &+= 1
         if state.count > state.peakCount { state.peakCount = state.count }
     }
@@ -103,14 +127,19 @@ extension BufferCore {
     /// Takes the cell whose turn it is out of its lane and gives it back to the store.
     ///
     /// The element stays in it until the lock is released. There is one.
-    func takeNext(_ state: inout BufferState) -> CellPointer { takeFirst(of: next(state), &state) }
+    func takeNext(_ state: inout BufferState) -> CellPointer {
+        takeFirst(of: next(state), &state, isWeighed: state.isWeighed)
+    }
 
     @inline(__always)
-    private func takeFirst(of index: Int, _ state: inout BufferState) -> CellPointer {
+    private func takeFirst(of index: Int, _ state: inout BufferState, isWeighed: Bool) -> CellPointer {
         let lane = state.lanes + index
-        guard let cell = lane.pointee.removeFirst() else { preconditionFailure("an occupied lane has no element") }
-        state.departures.serve(index)
-        giveBack(cell, index, &state)
+        guard let cell = lane.pointee.removeFirst(isWeighed: isWeighed) else {
+            preconditionFailure("an occupied lane has no element")
+        }
+        let isEmpty = lane.pointee.count == 0
+        state.departures.serve(index, goesOn: !isEmpty)
+        giveBack(cell, index, &state, isEmpty: isEmpty, isWeighed: isWeighed)
         return cell
     }
 
@@ -125,13 +154,15 @@ extension BufferCore {
     func unlink(_ cell: CellPointer, _ index: Int, _ state: inout BufferState) {
         state.lanes[index].remove(cell)
         state.dropped &+= 1
-        giveBack(cell, index, &state)
+        giveBack(cell, index, &state, isEmpty: state.lanes[index].count == 0, isWeighed: state.isWeighed)
     }
 
     @inline(__always)
-    private func giveBack(_ cell: CellPointer, _ index: Int, _ state: inout BufferState) {
-        if state.lanes[index].count == 0 { state.occupied &= ~(1 &<< UInt64(truncatingIfNeeded: index)) }
-        if state.isWeighed { state.weight &-= cell.pointee.cost }
+    private func giveBack(
+        _ cell: CellPointer, _ index: Int, _ state: inout BufferState, isEmpty: Bool, isWeighed: Bool
+    ) {
+        if isEmpty { state.occupied &= ~(1 &<< UInt64(truncatingIfNeeded: index)) }
+        if isWeighed { state.weight &-= cell.pointee.cost }
         state.store.give(cell)
     }
 }

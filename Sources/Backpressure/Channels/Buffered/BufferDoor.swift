@@ -80,7 +80,9 @@ final class BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
     func trySend(_ element: consuming Element, lane: Int, cost: Int, life: WaitLimit) -> SendResult<Element> {
         var slot: Element? = consume element
         if enter(&slot, lane: lane, cost: cost, life: life) { return .sent }
-        return trySendSlow(&slot, lane: lane, cost: cost, life: life)
+        // By value: a slot whose address goes out is memory, and all that it is written waits for the lock to be free.
+        guard let element = slot.take() else { preconditionFailure("no element to send") }
+        return trySendSlow(element, lane: lane, cost: cost, life: life)
     }
 
     @inlinable @inline(__always)
@@ -95,7 +97,10 @@ final class BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
 
     @inlinable
     @inline(never)
-    func trySendSlow(_ slot: inout Element?, lane: Int, cost: Int, life: WaitLimit) -> SendResult<Element> {
+    func trySendSlow(
+        _ element: consuming Element, lane: Int, cost: Int, life: WaitLimit
+    ) -> SendResult<Element> {
+        var slot: Element? = consume element
         let offer = core.offer(lane: lane, cost: cost, life: life, limit: nil)
         return answer(show(&slot, offer).outcome, &slot, refusal: .full)
     }

@@ -19,7 +19,7 @@ struct BufferLane {
     /// Elements that ever came in, and that ever went out.
     private(set) var entered: UInt64 = 0
     private(set) var left: UInt64 = 0
-    private var weight = 0
+    private(set) var weight = 0
     /// Of the costs of its elements.
     let bound: Int
     /// Whether elements may cost something else than 1.
@@ -52,7 +52,7 @@ struct BufferLane {
 
     /// Links `cell` behind all others.
     @inline(__always)
-    mutating func append(_ cell: CellPointer) {
+    mutating func append(_ cell: CellPointer, isWeighed: Bool) {
         if entered == left {
             head = cell
         } else {
@@ -66,10 +66,10 @@ struct BufferLane {
 
     /// Unlinks and returns the oldest element, of one or more.
     @inline(__always)
-    mutating func removeFirst() -> CellPointer? {
+    mutating func removeFirst(isWeighed: Bool) -> CellPointer? {
         let cell = head
-        head = cell?.pointee.next
         left &+= 1
+        if entered != left { head = cell?.pointee.next }
         if isWeighed, let cell { weight &-= cell.pointee.cost }
         return cell
     }

@@ -80,14 +80,14 @@ struct BufferTurns: ~Copyable {
         if order == .weighted { lanes[lane].pass = max(lanes[lane].pass, lastPass) }
     }
 
-    /// `lane` is served.
+    /// `lane` is served; unless it `goesOn` waiting for its next service, `begin` comes before that.
     @inline(__always)
-    mutating func serve(_ lane: Int) {
+    mutating func serve(_ lane: Int, goesOn: Bool = true) {
         let passed = served &- lanes[lane].since
         served &+= 1
         guard count > 1 else { return }
         if passed > lanes[lane].longest { lanes[lane].longest = passed }
-        lanes[lane].since = served
+        if goesOn { lanes[lane].since = served }
         guard order == .weighted else { return }
         lastPass = lanes[lane].pass
         lanes[lane].pass = lastPass &+ lanes[lane].step

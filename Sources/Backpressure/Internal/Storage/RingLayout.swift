@@ -56,11 +56,14 @@ struct RingGeometry: Sendable {
     /// What takes a word from the last index to index 0 of the next lap.
     @usableFromInline let lapStep: UInt64
     @usableFromInline let capacity: Int
+    /// How many bits the index has.
+    private let indexBits: UInt64
 
     @usableFromInline
     init(capacity: Int) {
         let bits = max(1, Int.bitWidth - (capacity - 1).leadingZeroBitCount)
         self.capacity = capacity
+        indexBits = UInt64(bits)
         indexMask = (1 << UInt64(bits)) - 1
         lastIndex = UInt64(capacity - 1)
         lapStep = (1 << UInt64(bits)) - UInt64(capacity) + 1
@@ -98,7 +101,7 @@ struct RingGeometry: Sendable {
 
     /// How many positions came before `word`, which has no flags.
     func ordinal(_ word: UInt64) -> UInt64 {
-        (word >> UInt64(indexMask.nonzeroBitCount)) &* UInt64(capacity) &+ (word & indexMask)
+        (word >> indexBits) &* UInt64(capacity) &+ (word & indexMask)
     }
 
     /// The word of a position given as its ordinal; `noLimit` for one that no ring reaches.

@@ -8,10 +8,10 @@
 // Before a task registers as a waiter it probes what it waits for a limited number of times, reading a clock between
 // the probes: that spaces them, so that the other side gets ahead by more than one element, and leaves the core's
 // other thread its share. A look that helped is followed by the next one. One that did not makes its side skip 1, 3,
-// 7 ... 63 looks; the look after that is longer than the time a sleeping task takes to wake, because two sides that
-// both sleep would otherwise never find out that they could both stay awake. So on a busy machine, where the other
-// side cannot run while this one looks, a wait costs a few probes on average; on free cores a ping-pong stops
-// sleeping.
+// 7 ... 255 looks; the look after that is longer than the time a sleeping thread takes to wake, because two sides that
+// both sleep would otherwise never find out that they could both stay awake. A look that helped takes back one failure
+// and not all: where one look in a few helps, as on a busy machine, looks stay rare. So there a wait costs a few probes
+// on average; on free cores a ping-pong stops sleeping.
 //
 // The record is a hint: it is read and written relaxed, and a lost update changes nothing but a number of probes.
 //
@@ -22,8 +22,8 @@
 struct BoundedLook {
     /// A probe takes some 25 ns, nearly all of it the reading of the clock.
     private static let probes = 128
-    private static let probesAfterFailure = 256
-    private static let mostFailures: UInt64 = 6
+    private static let probesAfterFailure = 1024
+    private static let mostFailures: UInt64 = 8
 
     let record: AtomicWord
 
@@ -38,7 +38,7 @@ struct BoundedLook {
         for _ in 0..<(word == 0 ? Self.probes : Self.probesAfterFailure) {
             guard let found = probe() else { return false }
             if found {
-                if word != 0 { record.storeRelaxed(0) }
+                if word != 0 { record.storeRelaxed(word &- 1) }
                 return true
             }
             _ = PlatformClock.suspendingNanoseconds()

@@ -81,14 +81,14 @@
                 "the fast path does not see who waits to send", "BufferCore.swift", "decide(state.waiting == 0)",
                 .forceTrue, in: queue),
             BufferBug(
-                "the bound is not asked", "BufferCore+Fast.swift", "decide(cost <= state.capacity &- state.cost)",
+                "the bound is not asked", "BufferCore+Fast.swift", "decide(cost <= state.capacity &- taken)",
                 .forceTrue,
                 in: BufferModel(
                     name: "3 cells, 2: trySend x2", capacity: 2, lanes: [3],
                     threads: [[.trySend(1, cost: 2)], [.trySend(2)]])),
             BufferBug(
                 "a lane's own bound is not asked", "BufferCore+Fast.swift",
-                "decide(cost <= lane.pointee.bound &- lane.pointee.cost)", .forceTrue, in: lanes),
+                "decide(cost <= lane.pointee.bound &- (isWeighed", .forceTrue, in: lanes),
             BufferBug(
                 "a newcomer passes who waits", "BufferCore+Send.swift", "decide(state.waiting == 0)", .forceTrue,
                 in: passing),
