@@ -132,12 +132,14 @@ enum BackpressureBench {
             Platform.write(Report.block(answers), to: 1)
         }
         if !rows.isEmpty { endSuite("rows") }
-        if wantsInstructions {
-            Platform.write(Instructions.report(progress: progress), to: 1)
-            endSuite(Instructions.name)
-        }
 
         var gates = try Gates.evaluate(results)
+        if wantsInstructions {
+            let report = Instructions.report(progress: progress)
+            Platform.write(report.text, to: 1)
+            gates += report.gates
+            endSuite(Instructions.name)
+        }
         if let pipeline {
             let report = try await pipeline.run(progress: progress)
             Platform.write(report.text, to: 1)

@@ -94,6 +94,18 @@ struct MetersExamples {
         #expect(report.description == "drained: orders 0 left, slots 0 left" && report.isComplete)
     }
 
+    @Test("a stage of one's own")
+    func ownStage() async {
+        final class Batcher: Drainable {
+            private let slots = AsyncSemaphore(permits: 4)
+
+            func closeIntake() { slots.close() }
+            func untilDrained() async throws(Rejection) { try await slots.untilDrained() }
+            func giveUp() -> Int { slots.inUse }
+        }
+        #expect(await Drain().stage("batches", Batcher()).run(timeout: .seconds(5)).isComplete)
+    }
+
     @Test("percentiles of the time that producers were blocked")
     func blockTime() throws {
         let registry = MetricsRegistry()

@@ -41,6 +41,34 @@ struct SymbolExamples {
         #expect(answer == 42)
     }
 
+    @Test("untilDrained")
+    func untilDrained() async throws {
+        func query() async -> Int { 42 }
+        let orders = BoundedChannel<Int, Never>(capacity: 8)
+        _ = orders.trySend(1)
+        let consumer = Task { for await order in orders { print(order) } }
+        orders.finish()
+        try await orders.untilDrained()  // the last order has been received
+        await consumer.value
+        #expect(orders.count == 0)
+
+        do {
+            let slots = AsyncSemaphore(permits: 2)
+            let work = Task { try await slots.withPermits { await query() } }
+            slots.close()
+            try await slots.untilDrained()
+            print(slots.inUse)  // 0
+            #expect(slots.inUse == 0)
+            _ = await work.result
+        }
+
+        let limiter = ConcurrencyLimiter(FixedLimit(8))
+        limiter.close()
+        try await limiter.untilDrained()
+        print(limiter.snapshot().inFlight)  // 0
+        #expect(limiter.snapshot().inFlight == 0)
+    }
+
     @Test("AsyncSemaphore.Permit")
     func permit() async throws {
         func send(slots: Int) async {}

@@ -49,7 +49,8 @@ struct Gates {
         gates.addWaitersAndMemory()
         gates.addBuffers()
         gates.addSemaphores()
-        return gates.gates + RateLimiting.gates(results) + OverloadRows.gates(results) + PeerGates.gates(results)
+        return gates.gates + RateLimiting.gates(results) + OverloadRows.gates(results) + RegistryRows.gates(results)
+            + PeerGates.gates(results)
     }
 
     private init(results: [RowResult]) { self.results = results }

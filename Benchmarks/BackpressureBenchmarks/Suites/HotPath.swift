@@ -9,7 +9,7 @@ enum HotPath {
     static func rows(quick: Bool) -> [Row] {
         selfChecks + pairs + streams + Batches.rows + Rendezvous.rows + pingPongs + waiters(quick: quick)
             + memory(quick: quick) + Buffers.rows + Semaphores.rows + RateLimiting.rows(quick: quick) + DemandRows.rows
-            + OverloadRows.rows
+            + OverloadRows.rows + RegistryRows.rows
     }
 
     // MARK: The harness itself

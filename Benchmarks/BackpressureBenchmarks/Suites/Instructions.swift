@@ -12,27 +12,42 @@ enum Instructions {
     static let name = "instructions"
 
     private static let fewer = 20_000
-    private static let more = 120_000
+    private static let more = 220_000
 
     /// What a child can be asked to run.
-    static let contenders: [(key: String, title: String, contender: Contender)] = [
-        ("floor", "two atomic adds", AtomicAdds.floor),
-        ("try.ours", "channel.try.pair BoundedChannel", OurPairs.tryPairs(.local)),
-        ("await.ours", "channel.await.pair BoundedChannel", OurPairs.awaitPairs(.local)),
-        ("await.mutex", "channel.await.pair Mutex + deque", RivalPairs.mutexAwaitPairs(.local)),
-    ]
+    static let contenders: [(key: String, title: String, contender: Contender)] =
+        [
+            ("floor", "two atomic adds", AtomicAdds.floor),
+            ("try.ours", "channel.try.pair BoundedChannel", OurPairs.tryPairs(.local)),
+            ("await.ours", "channel.await.pair BoundedChannel", OurPairs.awaitPairs(.local)),
+            ("await.mutex", "channel.await.pair Mutex + deque", RivalPairs.mutexAwaitPairs(.local)),
+        ]
+        + RegistryRows.Subject.allCases.flatMap { subject in
+            [false, true].map { isAttached in
+                let title = isAttached ? RegistryRows.attached : RegistryRows.without
+                return (
+                    key(subject, isAttached), "\(RegistryRows.rowName(subject)) \(title)",
+                    RegistryRows.contender(title, subject, isAttached: isAttached)
+                )
+            }
+        }
+
+    private static func key(_ subject: RegistryRows.Subject, _ isAttached: Bool) -> String {
+        "registry.\(subject.rawValue).\(isAttached)"
+    }
 
     static var isAvailable: Bool {
         let folders = (Platform.environment("PATH") ?? "").split(separator: ":")
         return folders.contains { Platform.fileSize("\($0)/valgrind") != nil }
     }
 
-    /// The report's block, or why there is none.
-    static func report(progress: Progress) -> String {
-        guard isAvailable else { return "instructions: valgrind is not installed\n\n" }
+    /// The report's block, or why there is none, and the gates.
+    static func report(progress: Progress) -> (text: String, gates: [Gate]) {
+        guard isAvailable else { return ("instructions: valgrind is not installed\n\n", []) }
+        var counts: [String: Double] = [:]
         var lines = [Text.left("instructions of one pair, by callgrind", 66) + Text.right("instr.", 10)]
         guard let program = copyWithoutSections() else {
-            return "instructions: cannot copy \(Platform.executablePath)\n\n"
+            return ("instructions: cannot copy \(Platform.executablePath)\n\n", [])
         }
         defer { Platform.removeFile(program) }
         for (key, title, _) in contenders {
@@ -42,10 +57,23 @@ enum Instructions {
                 continue
             }
             let each = Double(many - few) / Double(more - fewer)
+            counts[key] = each
             lines.append(Text.left("    " + title, 66) + Text.right(Text.number(each, digits: 1), 10))
         }
         progress.clear()
-        return lines.joined(separator: "\n") + "\n\n"
+        return (lines.joined(separator: "\n") + "\n\n", gates(counts))
+    }
+
+    /// A primitive that a registry has executes what one without executes.
+    private static func gates(_ counts: [String: Double]) -> [Gate] {
+        RegistryRows.Subject.allCases.compactMap { subject in
+            guard let without = counts[key(subject, false)], let attached = counts[key(subject, true)] else {
+                return nil
+            }
+            return Gate(
+                "\(RegistryRows.rowName(subject)): instructions, with and without",
+                abs(attached - without) / without * 100, atMost: 0.1, digits: 3, suffix: " %")
+        }
     }
 
     /// Beside the executable, so that a library path relative to it still holds.

@@ -36,6 +36,7 @@ extension ChannelCore {
         notePressure(&state)
         guard state.isGated, decide(state.spill.isEmpty), decide(state.debt == 0) else { return }
         guard mayPassSenders(state), mayPassReceivers(state), decide(!state.pressure.isPaused) else { return }
+        guard !isDraining(state) else { return }
         setRoomLimit(&state)
         setTailLimit(state)
         setHeadLimit(state)
@@ -252,6 +253,7 @@ extension ChannelCore {
             guard claim(receiver, &state) else { continue }
             unlink(receiver, &state, &effects, verdict: state.closure == .abandoned ? .abandoned : .finished)
         }
+        while let drainer = state.drainers.first { unlink(drainer, &state, &effects, verdict: .granted) }
     }
 
     /// Makes the evictions owed, as far as their elements are there.
@@ -315,6 +317,7 @@ extension ChannelCore {
         switch waiter.pointer.pointee.list {
         case ChannelState.senderTag: state.senders.remove(waiter)
         case ChannelState.receiverTag: state.receivers.remove(waiter)
+        case ChannelState.drainerTag: state.drainers.remove(waiter)
         default: state.watchers.remove(waiter)
         }
         state.deadlines.remove(waiter)

@@ -143,6 +143,9 @@ extension ChannelCore {
             guard decide(waiter.pointer.pointee.list != 0) else { return }
             if state.watchers.contains(waiter) {
                 return unlink(waiter, &state, &effects, verdict: .cancelled)
+            } else if state.drainers.contains(waiter) {
+                unlink(waiter, &state, &effects, verdict: .cancelled)
+                return settle(&state)
             } else if state.senders.contains(waiter) {
                 state.counters.sendsCancelled += 1
             } else {

@@ -89,6 +89,8 @@ extension ChannelCore: SelectableCore {
         }
     }
 
+    func waitLog(isSender: Bool) -> WaitLog { isSender ? ring.sendLog : ring.receiveLog }
+
     // MARK: Under the lock, with the gate closed
 
     private func isReady(_ state: borrowing ChannelState, _ isSender: Bool, mayPass: Bool) -> Bool {

@@ -50,9 +50,13 @@ public struct ChannelSnapshot: Hashable, Sendable {
     public internal(set) var oldestSendWait: Duration?
     /// How long the receiver that came first has been waiting; nil when none waits.
     public internal(set) var oldestReceiveWait: Duration?
-    /// How long senders waited whose wait is over, however it ended, until they ran again; those of a select excepted.
+    /// How long senders waited whose wait is over, however it ended, until they ran again.
+    ///
+    /// A select counts in the queue of each of its cases. At every quiet point there are ``sendsParked`` of them.
     public internal(set) var sendWaits = WaitHistogram()
-    /// How long receivers waited whose wait is over, however it ended, until they ran again; those of a select excepted.
+    /// How long receivers waited whose wait is over, however it ended, until they ran again.
+    ///
+    /// A select counts in the queue of each of its cases. At every quiet point there are ``receivesParked`` of them.
     public internal(set) var receiveWaits = WaitHistogram()
 
     /// ``depth`` as a share of ``capacity``, 0 to 1.

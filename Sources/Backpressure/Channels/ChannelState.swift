@@ -42,6 +42,7 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     static let senderTag: UInt8 = 2
     static let spillTag: UInt8 = 3
     static let watcherTag: UInt8 = 4
+    static let drainerTag: UInt8 = 5
 
     var receivers = WaiterList(tag: receiverTag)
     var senders = WaiterList(tag: senderTag)
@@ -51,6 +52,8 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     var spill = WaiterList(tag: spillTag)
     /// Who waits for the channel to be closed.
     var watchers = WaiterList(tag: watcherTag)
+    /// Who waits for the channel to be closed and empty.
+    var drainers = WaiterList(tag: drainerTag)
 
     // Flags beside each other: an idle channel is small.
     var isGated = false

@@ -55,6 +55,8 @@ extension RendezvousCore: SelectableCore {
         }
     }
 
+    func waitLog(isSender: Bool) -> WaitLog { isSender ? sendLog : receiveLog }
+
     /// There is no slot that a sender could be half-way with.
     func mustPoll(_ node: WaiterRef) -> Bool { false }
 

@@ -76,8 +76,8 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     /// Elements that went from a sender to a receiver; on the word's line, which whoever adds has just written.
     private let handedOver: AtomicWord
     private let refusals: AtomicWord
-    private let sendLog: WaitLog
-    private let receiveLog: WaitLog
+    let sendLog: WaitLog
+    let receiveLog: WaitLog
     private let closedFlag: AtomicWord
     private let senderLooks: BoundedLook
     private let receiverLooks: BoundedLook

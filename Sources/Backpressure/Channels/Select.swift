@@ -164,6 +164,7 @@ enum SelectWait {
             while run.mustPoll() { await Task.yield() }
             await run.selection.home.sleep(cancelling: run.selection)
         }
+        run.record()
         let conclusion = run.conclude()
         if let duty = run.duty {
             while duty.core.mustStayOn(isSender: duty.isSender) { await Task.yield() }

@@ -7,6 +7,7 @@
 //   link      every case in turn, until one is served at once or somebody has decided for one of the earlier ones
 //   poll      while nothing is decided and a sender is half-way in one of the channels
 //   (sleep)   on the selection's `home`; the caller's part, because it is the only one that suspends
+//   record    the wait, in every queue that it stood in
 //   conclude  withdraw and free what is linked, give the elements of losers back to their offers
 //   (serve)   the caller's part: what the winner owes its side as its steward
 //
@@ -28,6 +29,8 @@ struct SelectRun {
     let selection: Selection
     /// The waiter of each case; nil while it has none.
     private var nodes: [WaiterRef?]
+    /// Cases that stood in their queue.
+    private var linked: [Int] = []
     /// Cases whose channel had a sender half-way when they were linked.
     private var pending: [Int] = []
     /// Whether the task took the decision itself: then nobody wakes it.
@@ -58,8 +61,10 @@ struct SelectRun {
                 node, isSender: arm.isSender,
                 times: isTimed ? times : WaitTimes(now: times.now, deadline: .max))
             switch step {
-            case .waits: continue
-            case .waitsPending: pending.append(index)
+            case .waits: linked.append(index)
+            case .waitsPending:
+                linked.append(index)
+                pending.append(index)
             case .served:
                 isServed = true
                 return
@@ -83,6 +88,17 @@ struct SelectRun {
 
     /// Where a sender was half-way when it was last looked.
     var pendingCores: [any SelectableCore] { pending.map { arms[$0].core } }
+
+    /// The wait is over, whatever it came to: records it in each queue that it stood in, chosen or not.
+    ///
+    /// Before `conclude`, which frees the waiters.
+    func record() {
+        for index in linked {
+            guard let node = nodes[index] else { continue }
+            let core = arms[index].core
+            core.waitLog(isSender: arms[index].isSender).note(node, core.timeSource)
+        }
+    }
 
     /// The wait is over: withdraws every case, and hands back what was not sent.
     ///

@@ -38,6 +38,9 @@ protocol SelectableCore: AnyObject, Sendable {
     /// After it nobody but the caller has to do with `node`.
     func withdraw(_ node: WaiterRef)
 
+    /// Where the waits of one side are recorded.
+    func waitLog(isSender: Bool) -> WaitLog
+
     /// Whether a linked receiver must look again before it may sleep.
     func mustPoll(_ node: WaiterRef) -> Bool
 

@@ -155,6 +155,7 @@ extension SemaphoreCore {
         let isLast = withState { state, effects in
             if state.isCounting { state.accounted += count } else { state.onTheWay -= count }
             serveIfGated(&state, &effects)
+            endDrains(&state, &effects)
             return takeLastPermit(&state)
         }
         if isLast { Unmanaged.passUnretained(self).release() }
@@ -178,6 +179,7 @@ extension SemaphoreCore {
             state.forgotten -= count
             add(count, &state)
             serveIfGated(&state, &effects)
+            endDrains(&state, &effects)
         }
     }
 
@@ -215,6 +217,7 @@ extension SemaphoreCore {
         withState { state, effects in
             // In no list: somebody else has ended the wait, or the task was called and is awake.
             guard decide(waiter.pointer.pointee.list != 0) else { return }
+            if state.drainers.contains(waiter) { return cancelDrain(waiter, &state, &effects) }
             state.counters.cancelled += 1
             end(waiter, .cancelled, &state, &effects)
             serveIfGated(&state, &effects)
@@ -247,8 +250,9 @@ extension SemaphoreCore {
             while decide(!state.waiters.isEmpty), let waiter = state.waiters.first {
                 end(waiter, .finished, &state, &effects)
             }
-            // Nobody will ever wait again: permits are given back without a look.
-            stopCounting(word.word.fetchAndAcquiringAndReleasing(~PermitLayout.queued), &state)
+            // Nobody will ever wait for permits again: they are given back without a look, unless one waits for the last.
+            endDrains(&state, &effects)
+            stopLooking(&state)
             return true
         }
     }

@@ -35,8 +35,11 @@
 /// The state under the lock.
 struct SemaphoreState: ~Copyable, @unchecked Sendable {
     static let waiterTag: UInt8 = 1
+    static let drainerTag: UInt8 = 2
 
     var waiters = WaiterList(tag: waiterTag)
+    /// Who waits for the semaphore to be closed and all permits to be back.
+    var drainers = WaiterList(tag: drainerTag)
     /// Woken to take its permits itself, and not yet running.
     var called: WaiterRef?
     /// Whether turns is 0 because somebody must not be passed, or for good.

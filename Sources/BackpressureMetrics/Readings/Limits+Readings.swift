@@ -118,7 +118,7 @@ extension ConcurrencyLimiter: MetricSource {
         return [
             Reading(.limit, now.limit), Reading(.inUse, now.inFlight),
             Reading(.utilization, Double(now.inFlight) / Double(max(1, now.limit))),
-            Reading(.admitted, now.admitted), Reading(.waiting, now.waiting),
+            Reading(.admitted, now.admitted), Reading(.waiting, now.waiting), Reading(.waits, now.parked),
             Reading(.settled, now.succeeded, .outcome("success")), Reading(.settled, now.ignored, .outcome("ignored")),
             Reading(.settled, now.dropped, .outcome("dropped")),
             Reading(.rejected, now.overLimit, .reason("over_limit")), Reading(.rejected, now.shed, .reason("shed")),

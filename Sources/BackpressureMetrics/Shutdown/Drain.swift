@@ -8,6 +8,9 @@
 // S1  A stage is closed only when those before it are empty or given up: what is in an early stage still finds its way
 //     into the later ones.
 // S2  After the deadline nothing is waited for: every stage that is left is closed and given up at once.
+//
+// A stage is waited for by its own event (`untilDrained`), in a task beside one that sleeps until the deadline; whichever
+// ends first, the other is cancelled. Nothing is looked at now and then.
 
 public import Backpressure
 
@@ -30,19 +33,24 @@ public struct Drain: Sendable {
     fileprivate struct Stage: Sendable {
         let name: String
         /// Takes in nothing more, waits until nothing is in or the time left is up, gives up the rest and counts it.
-        let drain: @Sendable (_ pace: Pace) async -> Int
+        let drain: @Sendable (_ patience: Patience) async -> Int
     }
 
-    /// How a stage is waited for.
-    fileprivate struct Pace: Sendable {
-        /// What is left of the time; zero or less when it is up.
-        let left: @Sendable () -> Duration
-        /// Waits for a moment; false when the task is cancelled.
-        let pause: @Sendable () async -> Bool
+    /// How long a stage is waited for.
+    fileprivate struct Patience: Sendable {
+        /// What is left of the time; nil for as long as it takes, zero or less when it is up.
+        let left: @Sendable () -> Duration?
+        let sleep: @Sendable (Duration) async throws -> Void
 
-        func wait(until isDone: () -> Bool) async {
-            while !isDone(), left() > .zero {
-                guard await pause() else { return }
+        /// Waits for an event, until the time is up or the task is cancelled.
+        func wait(for event: @escaping @Sendable () async -> Void) async {
+            guard let left = left() else { return await event() }
+            guard left > .zero else { return }
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await event() }
+                group.addTask { try? await sleep(left) }
+                _ = await group.next()
+                group.cancelAll()
             }
         }
     }
@@ -59,9 +67,9 @@ public struct Drain: Sendable {
     ///   - stage: The stage.
     /// - Returns: The longer drain.
     public func stage(_ name: String, _ stage: some Drainable) -> Drain {
-        adding(name) { pace in
+        adding(name) { patience in
             stage.closeIntake()
-            await pace.wait { stage.outstanding == 0 }
+            await patience.wait { try? await stage.untilDrained() }
             return stage.giveUp()
         }
     }
@@ -73,10 +81,12 @@ public struct Drain: Sendable {
     ///   - pool: The pool; what is left of it are jobs that were not begun.
     /// - Returns: The longer drain.
     public func stage(_ name: String, _ pool: WorkerPool) -> Drain {
-        adding(name) { pace in await pool.shutdown(timeout: max(.zero, pace.left())) }
+        adding(name) { patience in
+            await pool.shutdown(timeout: patience.left().map { max(.zero, $0) })
+        }
     }
 
-    private func adding(_ name: String, _ drain: @escaping @Sendable (Pace) async -> Int) -> Drain {
+    private func adding(_ name: String, _ drain: @escaping @Sendable (Patience) async -> Int) -> Drain {
         var longer = self
         longer.stages.append(Stage(name: name, drain: drain))
         return longer
@@ -84,29 +94,26 @@ public struct Drain: Sendable {
 
     /// Shuts the stages down, one after the other.
     ///
-    /// Cancelling the task ends the waiting: what is left is given up at once.
+    /// It goes on as soon as a stage is drained. Cancelling the task ends the waiting: what is left is given up at once.
     ///
     /// - Parameters:
     ///   - timeout: How long it may take in all; nil for as long as it takes.
-    ///   - interval: How often a stage is looked at.
-    ///   - clock: The clock of both.
+    ///   - clock: The clock of the timeout and of the report.
     /// - Returns: What was left in each stage, and how long it took.
-    /// - Precondition: `interval > .zero`.
     public func run<C: Clock<Duration>>(
-        timeout: Duration? = nil, interval: Duration = .milliseconds(20), clock: C = ContinuousClock()
+        timeout: Duration? = nil, clock: C = ContinuousClock()
     ) async -> DrainReport {
-        precondition(interval > .zero, "a stage is looked at every \(interval)")
         let start = clock.now
-        let left: @Sendable () -> Duration = {
-            if Task.isCancelled { return .zero }
-            guard let timeout else { return .seconds(Int64.max / 4) }
-            return timeout - start.duration(to: clock.now)
-        }
-        let pace = Pace(left: left) { (try? await clock.sleep(for: min(interval, left()))) != nil }
+        let patience = Patience(
+            left: {
+                if Task.isCancelled { return .zero }
+                return timeout.map { $0 - start.duration(to: clock.now) }
+            },
+            sleep: { try await clock.sleep(for: $0) })
         var report = DrainReport()
         for stage in stages {
             let began = clock.now
-            let count = await stage.drain(pace)
+            let count = await stage.drain(patience)
             report.stages.append(
                 DrainReport.Stage(name: stage.name, left: count, duration: began.duration(to: clock.now)))
         }
@@ -143,14 +150,30 @@ public struct DrainReport: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Something that can be shut down in two steps: it takes in nothing more, and when what is in it has gone it is empty.
+///
+/// The channels with a buffer, the semaphore and the concurrency limiter are. For a stage of your own:
+///
+/// ```swift
+/// final class Batcher: Drainable {
+///     private let slots = AsyncSemaphore(permits: 4)
+///
+///     func closeIntake() { slots.close() }
+///     func untilDrained() async throws(Rejection) { try await slots.untilDrained() }
+///     func giveUp() -> Int { slots.inUse }
+/// }
+/// ```
 public protocol Drainable: AnyObject, Sendable {
     /// Takes in nothing more; idempotent.
     func closeIntake()
 
-    /// What is still in it.
-    var outstanding: Int { get }
+    /// Waits until nothing is in it any more; its intake is closed.
+    ///
+    /// - Throws: `Rejection.cancelled`, soon, when the task is cancelled: that is how a drain ends the wait.
+    nonisolated(nonsending) func untilDrained() async throws(Rejection)
 
     /// Gives up what is still in it, and says how much that is.
+    ///
+    /// - Returns: How many elements, calls or permits were left.
     func giveUp() -> Int
 }
 
@@ -158,10 +181,9 @@ extension BoundedChannel: Drainable where Element: ~Copyable {
     /// Finishes the channel: senders get their elements back, receivers what is in.
     public func closeIntake() { finish() }
 
-    /// Elements that are in.
-    public var outstanding: Int { count }
-
     /// Cancels the channel: what is in goes to its hook.
+    ///
+    /// - Returns: How many elements that were.
     public func giveUp() -> Int {
         let before = snapshot().abandoned
         cancel()
@@ -173,10 +195,9 @@ extension BufferedChannel: Drainable where Element: ~Copyable {
     /// Finishes the channel: senders get their elements back, receivers what is in.
     public func closeIntake() { finish() }
 
-    /// Elements that are in.
-    public var outstanding: Int { snapshot().depth }
-
     /// Cancels the channel: what is in goes to its hook.
+    ///
+    /// - Returns: How many elements that were.
     public func giveUp() -> Int {
         let before = snapshot().abandoned
         cancel()
@@ -188,10 +209,9 @@ extension PriorityChannel: Drainable where Element: ~Copyable {
     /// Finishes the channel: senders get their elements back, receivers what is in.
     public func closeIntake() { finish() }
 
-    /// Elements that are in.
-    public var outstanding: Int { snapshot().depth }
-
     /// Cancels the channel: what is in goes to its hook.
+    ///
+    /// - Returns: How many elements that were.
     public func giveUp() -> Int {
         let before = snapshot().abandoned
         cancel()
@@ -203,20 +223,18 @@ extension AsyncSemaphore: Drainable {
     /// Closes the semaphore: nobody gets permits any more, and those who wait are told.
     public func closeIntake() { close() }
 
-    /// Permits that are out.
-    public var outstanding: Int { snapshot().inUse }
-
     /// How many permits are still out; nothing can be done about them.
-    public func giveUp() -> Int { outstanding }
+    ///
+    /// - Returns: Their number.
+    public func giveUp() -> Int { inUse }
 }
 
 extension ConcurrencyLimiter: Drainable {
     /// Closes the limiter: no call is admitted any more, and those that wait are told.
     public func closeIntake() { close() }
 
-    /// Calls that run.
-    public var outstanding: Int { snapshot().inFlight }
-
     /// How many calls still run; nothing can be done about them.
-    public func giveUp() -> Int { outstanding }
+    ///
+    /// - Returns: Their number.
+    public func giveUp() -> Int { snapshot().inFlight }
 }

@@ -28,7 +28,7 @@
             for number in 0..<4 { _ = orders.trySend(number) }
             try await testGracefulShutdown { trigger in
                 let service = DrainService(
-                    Drain().stage("orders", orders), timeout: .seconds(60), interval: .milliseconds(1)
+                    Drain().stage("orders", orders), timeout: .seconds(60)
                 ) { reports.add($0) }
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await service.run() }
@@ -50,7 +50,7 @@
             for number in 0..<3 { _ = orders.trySend(number) }
             try await testGracefulShutdown { trigger in
                 let service = DrainService(
-                    Drain().stage("orders", orders), timeout: .seconds(5), interval: .seconds(5), clock: clock
+                    Drain().stage("orders", orders), timeout: .seconds(5), clock: clock
                 ) { reports.add($0) }
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await service.run() }

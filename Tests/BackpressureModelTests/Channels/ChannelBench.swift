@@ -211,6 +211,21 @@
             note(.flag(false), me)
         }
 
+        /// As `BoundedChannel.untilDrained`; after it the channel has ended.
+        func untilDrained(by me: Int) {
+            if let waiter = channel.core.watchDrain() {
+                sleep(waiter, me)
+                let verdict = waiter.verdict
+                channel.core.releaseReserving(waiter)
+                guard verdict == .granted else { return note(.ended(.cancelled), me) }
+            }
+            let snapshot = channel.snapshot()
+            ModelRuntime.expect(
+                snapshot.isClosed && snapshot.depth == 0 && (snapshot.reserved == 0 || channel.core.isAbandoned),
+                "drained, but \(snapshot)")
+            note(.done, me)
+        }
+
         func count(by me: Int) { note(.number(channel.count), me) }
 
         func isClosed(by me: Int) { note(.flag(channel.isClosed), me) }

@@ -32,6 +32,7 @@
         case resize(Int)
         case finish
         case abandon
+        case untilDrained
         /// Of the wait of that thread.
         case cancel(Int)
         case timerRings
@@ -117,6 +118,7 @@
             case .resize(let capacity): resize(capacity, by: me)
             case .finish: channel.finish()
             case .abandon: channel.cancel()
+            case .untilDrained: untilDrained(by: me)
             case .cancel(let other): cancelWait(of: other)
             case .timerRings: timerRings()
             }

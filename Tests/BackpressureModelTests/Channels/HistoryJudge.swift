@@ -112,7 +112,7 @@
             case .finish: self = .finish
             case .abandon: self = .cancel
             case .resize(let capacity): self = .resize(capacity)
-            case .reserveMany, .giveBackMany, .trySendMany, .cancel, .timerRings: return nil
+            case .reserveMany, .giveBackMany, .trySendMany, .untilDrained, .cancel, .timerRings: return nil
             }
         }
     }

@@ -180,6 +180,20 @@
         /// The last reference goes.
         func drop() { semaphore = nil }
 
+        /// As `AsyncSemaphore.untilDrained`; after it all permits are back.
+        func untilDrained(by me: Int) {
+            let core = core.takeUnretainedValue()
+            if let waiter = core.watchDrain() {
+                sleep(waiter, me)
+                if let rejection = core.conclude(waiter) {
+                    notes[me].append(.rejected(rejection))
+                    return
+                }
+            }
+            ModelRuntime.expect(
+                held == 0 && core.isClosed && core.snapshot().inUse == 0, "drained, but \(core.snapshot())")
+        }
+
         func restore(_ count: Int) { semaphore?.release(count) }
 
         func timerRings() { _ = core.takeUnretainedValue().timerRang(generation: .max) }
@@ -237,6 +251,8 @@
                 (gated: state.isGated, heap: state.deadlines.isEmpty, onTheWay: state.isCounting ? 0 : state.onTheWay)
             }
             ModelRuntime.expect(rest.gated == snapshot.isClosed, "the gate is closed at rest for no reason")
+            let isLooking = word.word.loadRelaxed() & PermitLayout.queued != 0
+            ModelRuntime.expect(!isLooking, "releases look for somebody, and nobody waits")
             ModelRuntime.expect(rest.heap && rest.onTheWay == 0, "something was left behind: \(rest)")
         }
 

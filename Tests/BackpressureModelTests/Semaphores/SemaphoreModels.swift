@@ -23,6 +23,7 @@
         case restore(Int)
         case resize(Int)
         case close
+        case untilDrained
         case cancel(Int)
         case timerRings
         /// The last reference to the semaphore goes.
@@ -74,6 +75,7 @@
             case .restore(let count): restore(count)
             case .resize(let limit): resize(to: limit)
             case .close: close()
+            case .untilDrained: untilDrained(by: me)
             case .cancel(let other): cancelTask(of: other)
             case .timerRings: timerRings()
             case .drop: drop()

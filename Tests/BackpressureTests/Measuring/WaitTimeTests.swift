@@ -61,18 +61,48 @@ struct WaitTimeTests {
         #expect(semaphore.snapshot().waits.isEmpty && semaphore.snapshot().oldestWait == nil)
     }
 
-    @Test("the age of a select's case is known, too")
-    func select_hasAnAge() async throws {
+    @Test("a select waits in the queue of each of its cases: its age is known, and its wait is in all of them")
+    func select_countsInEveryQueue() async throws {
         let clock = ManualClock()
         let channel = BoundedChannel<Int, Never>(capacity: 1, clock: clock)
+        let full = BoundedChannel<Int, Never>(capacity: 1, clock: clock)
+        let meeting = RendezvousChannel<Int, Never>(clock: clock)
+        _ = full.trySend(1)
         clock.advance(by: .seconds(60))
-        let task = Task { try await Select(.receive(from: channel) { $0 }).first() }
-        try await settle { channel.snapshot().waitingReceivers == 1 }
+        let task = Task {
+            try await Select<Int?>(
+                .receive(from: channel) { $0 }, .send(2, to: full) { _ in nil }, .receive(from: meeting) { $0 }
+            ).first()
+        }
+        try await settle { channel.snapshot().waitingReceivers + full.snapshot().waitingSenders == 2 }
         clock.advance(by: .seconds(3))
-        #expect(channel.snapshot().oldestReceiveWait == .seconds(3))
+        #expect(channel.snapshot().oldestReceiveWait == .seconds(3) && full.snapshot().oldestSendWait == .seconds(3))
+        try await settle { meeting.snapshot().waitingReceivers == 1 }
         _ = channel.trySend(1)
         #expect(try await task.value == 1)
-        #expect(channel.snapshot().receiveWaits.isEmpty)
+        #expect(isThreeSeconds(channel.snapshot().receiveWaits) && channel.snapshot().receivesParked == 1)
+        #expect(isThreeSeconds(full.snapshot().sendWaits) && full.snapshot().sendsParked == 1)
+        #expect(meeting.snapshot().receiveWaits.count == 1)
+        #expect(channel.snapshot().sendWaits.isEmpty && full.snapshot().receiveWaits.isEmpty)
+    }
+
+    @Test("a select that was cancelled or ran out of time has waited, one that found a case ready has not")
+    func select_outcomes() async throws {
+        let clock = ManualClock()
+        let channel = BoundedChannel<Int, Never>(capacity: 1, clock: clock)
+        let select = { Task { try await Select<Int?>(.receive(from: channel) { $0 }).first(timeout: .seconds(3)) } }
+        let late = select()
+        await clock.sleepers(atLeast: 1)
+        clock.advance(by: .seconds(3))
+        await #expect(throws: Rejection.timedOut) { try await late.value }
+        #expect(isThreeSeconds(channel.snapshot().receiveWaits))
+        let cancelled = select()
+        try await settle { channel.snapshot().waitingReceivers == 1 }
+        cancelled.cancel()
+        await #expect(throws: Rejection.cancelled) { try await cancelled.value }
+        #expect(channel.snapshot().receiveWaits.count == 2)
+        _ = channel.trySend(1)
+        #expect(try await select().value == 1 && channel.snapshot().receiveWaits.count == 2)
     }
 
     @Test("a rendezvous", arguments: [true, false])

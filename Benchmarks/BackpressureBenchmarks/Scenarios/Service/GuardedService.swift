@@ -51,7 +51,8 @@ final class GuardedService: Sendable {
                 ConcurrencyLimiter(FixedLimit(settings.slots), waiterLimit: settings.queue, shedding: codel))
         case .adaptive:
             guardian = .limiter(
-                ConcurrencyLimiter(VegasLimit(), waiterLimit: settings.queue, maximumWait: work / 2, shedding: codel))
+                ConcurrencyLimiter(
+                    VegasLimit(), waiterLimit: settings.queue, maximumWait: work * 3 / 4, shedding: codel))
         case .full: guardian = .full(FullGuard(settings, codel))
         }
     }
@@ -116,7 +117,7 @@ final class FullGuard: Sendable {
     init(_ settings: ServiceSettings, _ codel: CoDel) {
         limiter = ConcurrencyLimiter(
             VegasLimit(), classes: [.init("critical", share: 0.5, reserved: 0.1)], waiterLimit: settings.queue,
-            maximumWait: .nanoseconds(settings.work / 2), shedding: codel)
+            maximumWait: .nanoseconds(settings.work * 3 / 4), shedding: codel)
         critical = limiter.partition("critical") ?? .common
         let quota = max(1, Int(settings.capacity / 4))
         quotas = KeyedRateLimiter(

@@ -81,6 +81,18 @@ extension BufferCore {
         }
     }
 
+    /// Registers a waiter that is granted when the buffer is closed and empty; nil when it is.
+    ///
+    /// A closed buffer has no fast path, so whatever leaves it is followed by `pump`, which knows.
+    func watchDrain() -> WaiterRef? {
+        withState { state, _ in
+            guard state.closure == .open || decide(state.count > 0) else { return nil }
+            let waiter = node()
+            state.drainers.append(waiter)
+            return waiter
+        }
+    }
+
     // MARK: Readings
 
     /// The error the buffer was finished with.

@@ -22,6 +22,7 @@ extension BufferCore {
         guard state.closure != .open, decide(state.count == 0) else { return }
         let verdict = state.closure == .abandoned ? Verdict.abandoned : .finished
         while let receiver = state.receivers.first { end(receiver, verdict, &state, &effects) }
+        while let drainer = state.drainers.first { end(drainer, .granted, &state, &effects) }
     }
 
     /// Lets waiting senders in while they fit, each in its turn.
@@ -95,6 +96,7 @@ extension BufferCore {
         switch waiter.pointer.pointee.list {
         case BufferState.receiverTag: state.receivers.remove(waiter)
         case BufferState.watcherTag: state.watchers.remove(waiter)
+        case BufferState.drainerTag: state.drainers.remove(waiter)
         default:
             let lane = Int(cell(of: waiter).pointee.lane)
             state.lanes[lane].senders.remove(waiter)

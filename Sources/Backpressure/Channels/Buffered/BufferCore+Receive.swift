@@ -98,7 +98,7 @@ extension BufferCore {
             // Unlinked: somebody else has ended the wait, and that verdict stands.
             guard decide(waiter.pointer.pointee.list != 0) else { return }
             switch waiter.pointer.pointee.list {
-            case BufferState.watcherTag: break
+            case BufferState.watcherTag, BufferState.drainerTag: break
             case BufferState.receiverTag: state.counters.receivesCancelled += 1
             default: state.counters.sendsCancelled += 1
             }

@@ -265,8 +265,12 @@ final class BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
 
     // MARK: - The end
 
-    nonisolated(nonsending) func untilFinished() async throws(Rejection) {
-        guard let waiter = core.watch() else { return }
+    nonisolated(nonsending) func untilFinished() async throws(Rejection) { try await watch(core.watch()) }
+
+    nonisolated(nonsending) func untilDrained() async throws(Rejection) { try await watch(core.watchDrain()) }
+
+    private nonisolated(nonsending) func watch(_ waiter: WaiterRef?) async throws(Rejection) {
+        guard let waiter else { return }
         await waiter.sleep(cancelling: core)
         let verdict = waiter.verdict
         core.release(waiter)

@@ -16,6 +16,7 @@
 struct BufferState: ~Copyable, @unchecked Sendable {
     static let receiverTag: UInt8 = 1
     static let watcherTag: UInt8 = 2
+    static let drainerTag: UInt8 = 3
 
     // First: some compilers take the first field of what is borrowed for an address under ThreadSanitizer, and a flag
     // there stops them.
@@ -43,6 +44,8 @@ struct BufferState: ~Copyable, @unchecked Sendable {
     var receivers = WaiterList(tag: receiverTag)
     /// Who waits for the buffer to be closed.
     var watchers = WaiterList(tag: watcherTag)
+    /// Who waits for the buffer to be closed and empty.
+    var drainers = WaiterList(tag: drainerTag)
     var closure = ChannelClosure.open
     var failure: (any Error)?
 

@@ -136,6 +136,11 @@ public final class BufferedChannel<Element: ~Copyable, Failure: Error>: Sendable
     /// - Throws: ``Rejection/cancelled`` when the task was cancelled first.
     public nonisolated(nonsending) func untilFinished() async throws(Rejection) { try await door.untilFinished() }
 
+    /// Waits until the channel is closed and nothing is in it: see ``BoundedChannel/untilDrained()``.
+    ///
+    /// - Throws: ``Rejection/cancelled`` when the task was cancelled first.
+    public nonisolated(nonsending) func untilDrained() async throws(Rejection) { try await door.untilDrained() }
+
     /// The class of `element`, which is its lane; code of a user, so no lock is held.
     @inlinable @inline(__always)
     func lane(of element: borrowing Element) -> Int {

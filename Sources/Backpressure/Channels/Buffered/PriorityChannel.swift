@@ -124,6 +124,11 @@ public final class PriorityChannel<Element: ~Copyable, Failure: Error>: Sendable
     /// - Throws: ``Rejection/cancelled`` when the task was cancelled first.
     public nonisolated(nonsending) func untilFinished() async throws(Rejection) { try await door.untilFinished() }
 
+    /// Waits until the channel is closed and nothing is in it: see ``BoundedChannel/untilDrained()``.
+    ///
+    /// - Throws: ``Rejection/cancelled`` when the task was cancelled first.
+    public nonisolated(nonsending) func untilDrained() async throws(Rejection) { try await door.untilDrained() }
+
     @inlinable @inline(__always)
     func check(_ lane: Int) {
         precondition(lane >= 0 && lane < laneCount, "lane \(lane) of \(laneCount)")

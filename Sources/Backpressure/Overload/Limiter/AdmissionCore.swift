@@ -21,7 +21,7 @@
 // Two readings of the clock, two locks without waiting in them, no allocation. A wait allocates 72 bytes.
 
 final class AdmissionCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
-    private static let layout = SlotLayout(of: Int.self)
+    static let layout = SlotLayout(of: Int.self)
 
     let name: String?
     let shares: [AdmissionShare]
@@ -50,7 +50,8 @@ final class AdmissionCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         Self.setShares(shares, of: &books)
         state = LockedState(
             AdmissionState(
-                books: books, lists: Array(repeating: WaiterList(tag: 1), count: shares.count), window: window,
+                books: books, lists: Array(repeating: WaiterList(tag: AdmissionState.waiterTag), count: shares.count),
+                window: window,
                 codel: codel, learner: LimitLearner(algorithm)))
     }
 
@@ -121,6 +122,7 @@ final class AdmissionCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
             state.lists[index].append(waiter)
             state.books.beginWait(index)
             state.waiting += 1
+            state.counters.parked += 1
             effects.timer = state.deadlines.insert(waiter)
             return .waits(waiter)
         }
@@ -188,6 +190,7 @@ final class AdmissionCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
             case .dropped: state.counters.dropped += 1
             }
             serve(now, &state, &effects)
+            endDrains(&state, &effects)
             guard outcome != .ignored, decide(!state.isLearning) else { return }
             effects.sample = state.window.add(
                 began: began, now: now, inFlight: inFlight, didDrop: outcome == .dropped, limit: state.books.limit)
@@ -278,6 +281,7 @@ final class AdmissionCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     func cancel(_ waiter: WaiterRef) {
         withState { state, effects in
             guard decide(waiter.pointer.pointee.list != 0) else { return }
+            if state.drainers.contains(waiter) { return endDrain(waiter, .cancelled, &state, &effects) }
             state.counters.cancelled += 1
             end(waiter, .cancelled, &state, &effects)
         }
@@ -301,6 +305,7 @@ final class AdmissionCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
             for index in state.lists.indices {
                 while let waiter = state.lists[index].first { end(waiter, .finished, &state, &effects) }
             }
+            endDrains(&state, &effects)
             return true
         }
     }

@@ -34,8 +34,13 @@ struct AdmissionShare: Sendable {
 
 /// The state under the lock.
 struct AdmissionState: ~Copyable, @unchecked Sendable {
+    static let waiterTag: UInt8 = 1
+    static let drainerTag: UInt8 = 2
+
     var books: PartitionBooks
     var lists: [WaiterList]
+    /// Who waits for the limiter to be closed and the last call to end.
+    var drainers = WaiterList(tag: drainerTag)
     var deadlines = Deadlines()
     var window: SampleWindow
     var codel: CoDel?
@@ -51,6 +56,7 @@ struct AdmissionState: ~Copyable, @unchecked Sendable {
 /// What the books do not tell.
 struct AdmissionCounters: Sendable {
     var admitted: UInt64 = 0
+    var parked: UInt64 = 0
     var succeeded: UInt64 = 0
     var ignored: UInt64 = 0
     var dropped: UInt64 = 0

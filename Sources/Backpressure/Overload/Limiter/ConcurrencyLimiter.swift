@@ -147,7 +147,8 @@ public final class ConcurrencyLimiter: Sendable {
             for (index, name) in names.enumerated() { classes[name] = partition(index + 1) }
             return ConcurrencyLimiterSnapshot(
                 name: core.name, limit: state.books.limit, inFlight: state.books.total, waiting: state.waiting,
-                bypassing: state.bypassing, isShedding: state.codel?.isOverloaded ?? false,
+                parked: state.counters.parked, bypassing: state.bypassing,
+                isShedding: state.codel?.isOverloaded ?? false,
                 admitted: state.counters.admitted, succeeded: state.counters.succeeded,
                 ignored: state.counters.ignored, dropped: state.counters.dropped,
                 overLimit: state.counters.overLimit, shed: state.counters.shed, timedOut: state.counters.timedOut,
@@ -180,6 +181,8 @@ public struct ConcurrencyLimiterSnapshot: Hashable, Sendable {
     public let inFlight: Int
     /// Calls that wait now.
     public let waiting: Int
+    /// Calls that had to wait, so far, whatever became of them.
+    public let parked: UInt64
     /// Calls that run beside the limit.
     public let bypassing: Int
     /// Whether the queue stands, and is shed from.

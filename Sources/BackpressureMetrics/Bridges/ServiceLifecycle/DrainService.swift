@@ -21,7 +21,6 @@
     public struct DrainService<C: Clock<Duration>>: Service {
         private let drain: Drain
         private let timeout: Duration?
-        private let interval: Duration
         private let clock: C
         private let onReport: @Sendable (DrainReport) -> Void
 
@@ -30,16 +29,13 @@
         /// - Parameters:
         ///   - drain: The stages, in the order in which elements pass them.
         ///   - timeout: How long draining may take in all; nil for as long as the group lets it.
-        ///   - interval: How often a stage is looked at.
-        ///   - clock: The clock of both.
+        ///   - clock: The clock of the timeout.
         ///   - onReport: Gets the report, once, before the service ends.
         public init(
-            _ drain: Drain, timeout: Duration?, interval: Duration = .milliseconds(20), clock: C,
-            onReport: @escaping @Sendable (DrainReport) -> Void
+            _ drain: Drain, timeout: Duration?, clock: C, onReport: @escaping @Sendable (DrainReport) -> Void
         ) {
             self.drain = drain
             self.timeout = timeout
-            self.interval = interval
             self.clock = clock
             self.onReport = onReport
         }
@@ -48,7 +44,7 @@
         public func run() async throws {
             // Cancelled instead of shut down: the drain finds its task cancelled, and gives up at once.
             try? await gracefulShutdown()
-            onReport(await drain.run(timeout: timeout, interval: interval, clock: clock))
+            onReport(await drain.run(timeout: timeout, clock: clock))
         }
     }
 
@@ -58,13 +54,11 @@
         /// - Parameters:
         ///   - drain: The stages, in the order in which elements pass them.
         ///   - timeout: How long draining may take in all; nil for as long as the group lets it.
-        ///   - interval: How often a stage is looked at.
         ///   - onReport: Gets the report, once, before the service ends.
         public init(
-            _ drain: Drain, timeout: Duration?, interval: Duration = .milliseconds(20),
-            onReport: @escaping @Sendable (DrainReport) -> Void
+            _ drain: Drain, timeout: Duration?, onReport: @escaping @Sendable (DrainReport) -> Void
         ) {
-            self.init(drain, timeout: timeout, interval: interval, clock: ContinuousClock(), onReport: onReport)
+            self.init(drain, timeout: timeout, clock: ContinuousClock(), onReport: onReport)
         }
     }
 #endif

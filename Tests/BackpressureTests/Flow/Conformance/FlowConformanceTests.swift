@@ -23,13 +23,21 @@ private enum Subjects {
             }),
         "empty": verify({ _ in Flow.empty(Int.self) }, adjust: { $0.maximumElements = 0 }),
         "fail": verify({ Flow.range(0..<$0) }, failed: { Flow.fail(Boom(), Int.self) }),
-        "asyncSequence.publisher": verifyTasks { environment in
+        "asyncSequence.publisher": verifyTasks(failed: { FailingSequence().publisher(on: $0.executor) }) {
+            environment in
             { CountingSequence(count: $0).publisher(on: environment.executor) }
         },
-        "channel.publisher": verifyTasks(adjust: {
-            $0.maximumSubscribers = 1
-            $0.stopsAtOnce = false
-        }) { environment in
+        "channel.publisher": verifyTasks(
+            failed: { environment in
+                let channel = BoundedChannel<Int, Boom>(capacity: 1)
+                channel.finish(throwing: Boom())
+                return channel.publisher(on: environment.executor)
+            },
+            adjust: {
+                $0.maximumSubscribers = 1
+                $0.stopsAtOnce = false
+            }
+        ) { environment in
             { count in
                 let channel = BoundedChannel<Int, Never>(capacity: max(count, 1))
                 for number in 0..<count { _ = channel.trySend(number) }
@@ -43,11 +51,16 @@ private enum Subjects {
                 for number in 0..<count { sink.emit(number) }
                 sink.finish()
                 return sink
-            }, adjust: { $0.maximumSubscribers = 1 }),
-        "Sink.bestEffort": verify({ fedSink(.bestEffort, $0) }),
-        "Sink.allOrNothing": verify({ fedSink(.allOrNothing, $0) }),
-        "Sink.buffered": verify({ fedSink(.buffered(capacity: 100), $0) }),
-        "SubmissionPublisher": verifyTasks { environment in
+            }, failed: { failedSink(.unicast(capacity: 1)) }, adjust: { $0.maximumSubscribers = 1 }),
+        "Sink.bestEffort": verify({ fedSink(.bestEffort, $0) }, failed: { failedSink(.bestEffort) }),
+        "Sink.allOrNothing": verify({ fedSink(.allOrNothing, $0) }, failed: { failedSink(.allOrNothing) }),
+        "Sink.buffered": verify(
+            { fedSink(.buffered(capacity: 100), $0) }, failed: { failedSink(.buffered(capacity: 1)) }),
+        "SubmissionPublisher": verifyTasks(failed: { environment in
+            let publisher = Flow.SubmissionPublisher<Int>(capacity: 4, clock: environment.clock)
+            publisher.finish(throwing: Boom())
+            return publisher
+        }) { environment in
             { count in
                 FedPublisher<Int> { subscriber in
                     let publisher = Flow.SubmissionPublisher<Int>(capacity: 4, clock: environment.clock)
@@ -60,13 +73,19 @@ private enum Subjects {
                 }
             }
         },
-        "MulticastProcessor": verify({ count in
-            fed(count) { source in
+        "MulticastProcessor": verify(
+            { count in
+                fed(count) { source in
+                    let processor = Flow.MulticastProcessor<Int>(capacity: 8)
+                    source.subscribe(processor)
+                    return processor
+                }
+            },
+            failed: {
                 let processor = Flow.MulticastProcessor<Int>(capacity: 8)
-                source.subscribe(processor)
+                failure.subscribe(processor)
                 return processor
-            }
-        }),
+            }),
 
         "map": verify({ Flow.range(0..<$0).map { $0 } }, failed: { failure.map { $0 } }),
         "tryMap": verify(
@@ -98,7 +117,7 @@ private enum Subjects {
             { Flow.range(0..<(2 * $0)).buffer(2, linger: .seconds(1), clock: ManualClock()).map { $0[0] } },
             failed: { failure.buffer(2, linger: .seconds(1), clock: ManualClock()).map { $0[0] } }),
         "limitRate": verify({ Flow.range(0..<$0).limitRate(4) }, failed: { failure.limitRate(4) }),
-        "receive(on:)": verifyTasks { environment in
+        "receive(on:)": verifyTasks(failed: { failure.receive(on: $0.executor, prefetch: 4) }) { environment in
             { Flow.range(0..<$0).receive(on: environment.executor, prefetch: 4) }
         },
         "onBackpressureBuffer": verify(
@@ -111,17 +130,19 @@ private enum Subjects {
         "onBackpressureError": verify(
             { count in fed(count) { $0.onBackpressureError() } }, failed: { failure.onBackpressureError() }),
         "conflate": verify({ count in fed(count) { $0.conflate { $1 } } }, failed: { failure.conflate { $1 } }),
-        "mapAsync": verifyTasks { environment in
+        "mapAsync": verifyTasks(failed: { failure.mapAsync(limit: 2, on: $0.executor) { $0 } }) { environment in
             { Flow.range(0..<$0).mapAsync(limit: 2, on: environment.executor) { $0 } }
         },
-        "throttle": verifyTasks { environment in
+        "throttle": verifyTasks(failed: { failure.throttle(on: $0.executor) {} }) { environment in
             { Flow.range(0..<$0).throttle(on: environment.executor) {} }
         },
         "timeout": verify(
             { Flow.range(0..<$0).timeout(idle: .seconds(10), clock: ManualClock()) },
             failed: { failure.timeout(idle: .seconds(10), clock: ManualClock()) }),
         "retry": verify({ Flow.range(0..<$0).retry(1) }, failed: { failure.retry(1) }),
-        "values": verifyTasks(adjust: { $0.stopsAtOnce = false }) { environment in
+        "values": verifyTasks(
+            failed: { FailedValues().publisher(on: $0.executor) }, adjust: { $0.stopsAtOnce = false }
+        ) { environment in
             { RangeValues(count: $0).publisher(on: environment.executor) }
         },
     ]
@@ -142,24 +163,28 @@ private enum Subjects {
     }
 
     static func verify<P: Flow.Publisher<Int>, F: Flow.Publisher<Int>>(
-        _ make: @escaping @Sendable (Int) -> P, failed: @escaping @Sendable () -> F
+        _ make: @escaping @Sendable (Int) -> P, failed: @escaping @Sendable () -> F,
+        adjust: @escaping @Sendable (inout PublisherVerification<Int>) -> Void = { _ in }
     ) -> Subject {
         {
-            await PublisherVerification<Int>(
-                .deterministic, makePublisher: { make(Int($0)) }, makeFailedPublisher: failed
-            ).outcomes()
+            var verification = PublisherVerification<Int>(
+                .deterministic, makePublisher: { make(Int($0)) }, makeFailedPublisher: failed)
+            adjust(&verification)
+            return await verification.outcomes()
         }
     }
 
     /// Stages with tasks: these run on the executor of the environment.
-    static func verifyTasks<P: Flow.Publisher<Int>>(
+    static func verifyTasks<P: Flow.Publisher<Int>, F: Flow.Publisher<Int>>(
+        failed: @escaping @Sendable (VerificationEnvironment) -> F,
         adjust: @escaping @Sendable (inout PublisherVerification<Int>) -> Void = { _ in },
         _ make: @escaping @Sendable (VerificationEnvironment) -> @Sendable (Int) -> P
     ) -> Subject {
         {
             let environment = VerificationEnvironment.deterministic
             let makePublisher = make(environment)
-            var verification = PublisherVerification<Int>(environment) { makePublisher(Int($0)) }
+            var verification = PublisherVerification<Int>(
+                environment, makePublisher: { makePublisher(Int($0)) }, makeFailedPublisher: { failed(environment) })
             adjust(&verification)
             return await verification.outcomes()
         }
@@ -174,6 +199,12 @@ private enum Subjects {
             let feeder = Feeder(count, send: { source.send($0) }, finish: { source.complete() })
             return { feeder.feed($0) }
         }
+    }
+
+    static func failedSink(_ delivery: Flow.SinkDelivery) -> Flow.Sink<Int> {
+        let sink = Flow.Sink<Int>(delivery)
+        sink.finish(throwing: Boom())
+        return sink
     }
 
     static func fedSink(_ delivery: Flow.SinkDelivery, _ count: Int) -> FedPublisher<Int> {
@@ -195,6 +226,27 @@ private enum Subjects {
         func makeAsyncIterator() -> Values.AsyncIterator {
             Flow.range(0..<count).values(prefetch: 4).makeAsyncIterator()
         }
+    }
+
+    /// A publisher that fails, as values.
+    struct FailedValues: AsyncSequence, Sendable {
+        typealias Values = Flow.Values<Flow.Fail<Int>>
+        typealias Element = Int
+        typealias Failure = Values.Failure
+
+        func makeAsyncIterator() -> Values.AsyncIterator { failure.values(prefetch: 4).makeAsyncIterator() }
+    }
+
+    /// A sequence whose first element is an error.
+    struct FailingSequence: AsyncSequence, Sendable {
+        typealias Element = Int
+        typealias Failure = any Error
+
+        struct AsyncIterator: AsyncIteratorProtocol {
+            func next() async throws -> Int? { throw Boom() }
+        }
+
+        func makeAsyncIterator() -> AsyncIterator { AsyncIterator() }
     }
 
     struct CountingSequence: AsyncSequence, Sendable {
@@ -228,6 +280,9 @@ struct FlowConformanceTests {
         let made = outcomes.count { $0.skipped == nil }
         print("conformance \(name): \(made) checks made, \(outcomes.count - made) do not apply")
         #expect(made >= 1)
+        // What can fail is checked failing: only these cannot.
+        let cannotFail: Set = ["sequence", "range", "just", "empty"]
+        #expect(outcomes.contains { $0.skipped == "no failed publisher was given" } == cannotFail.contains(name))
     }
 
     @Test("a multicast processor keeps the contracts of both its sides")

@@ -109,18 +109,24 @@ struct ProcessorSelfTests {
         #expect(names == all + ProcessorCheck.allCases.map(\.rawValue), "both contracts, completely")
     }
 
-    @Test(
-        "a fault is seen by its check, with the right message",
-        arguments: [
-            (Relay.Fault.swallowsError, ProcessorCheck.errorIsPassedOn, "was not passed on before demand"),
-            (.keepsSecond, .bothContractsAreObeyed, "broken are 2.5"),
-            (.ignoresZero, .bothContractsAreObeyed, "broken are 3.9"),
-            (
-                .forgetsOldDemand, .oldDemandIsPassedOn,
-                "elements of 40 that were asked for, upstream is asked for no more"
-            ),
-            (.servesOnlyTheFirst, .errorReachesAllSubscribers, "did not reach 1 of 2 subscribers"),
-        ])
+    static let faults: [(Relay.Fault, ProcessorCheck, String)] = [
+        (.swallowsError, .errorIsPassedOn, "was not passed on before demand"),
+        (.keepsSecond, .bothContractsAreObeyed, "broken are 2.5"),
+        (.ignoresZero, .bothContractsAreObeyed, "broken are 3.9"),
+        (
+            .forgetsOldDemand, .oldDemandIsPassedOn,
+            "elements of 40 that were asked for, upstream is asked for no more"
+        ),
+        (.servesOnlyTheFirst, .errorReachesAllSubscribers, "did not reach 1 of 2 subscribers"),
+    ]
+
+    @Test("each fault, and each check, is in the table")
+    func table() {
+        #expect(Set(Self.faults.map(\.0)) == Set(Relay.Fault.allCases))
+        #expect(Set(Self.faults.map(\.1)) == Set(ProcessorCheck.allCases))
+    }
+
+    @Test("a fault is seen by its check, with the right message", arguments: faults)
     func fault(_ fault: Relay.Fault, _ check: ProcessorCheck, _ message: String) async {
         let outcomes = await outcomes(fault, subscribers: fault == .servesOnlyTheFirst ? 2 : 1)
         let violations = outcomes.first { $0.check == check.rawValue }?.violations ?? []
