@@ -343,10 +343,10 @@ extension Engine {
         if state.pointee.isTracing { trace(thread, threads[thread].pending, (0, false), after: 0) }
     }
 
-    /// Waits until `predicate` no longer holds of the words, and acquires what their writers released.
+    /// Waits until `predicate` no longer holds of the words, and acquires what their writers released if it `acquires`.
     func park(
         _ first: UnsafeMutableRawPointer, _ second: UnsafeMutableRawPointer?,
-        _ predicate: @escaping (UInt64, UInt64) -> Bool, _ file: StaticString, _ line: UInt
+        _ predicate: @escaping (UInt64, UInt64) -> Bool, acquires: Bool = true, _ file: StaticString, _ line: UInt
     ) {
         let site = siteIndex(file, line, .park)
         if state.pointee.phase == .host {
@@ -372,7 +372,7 @@ extension Engine {
             location.pointee.atomicSites[thread] = site
             location.pointee.atomicReads[thread] = threads[thread].clock[thread]
             noteRead(location, thread)
-            threads[thread].clock.join(location.pointee.released)
+            if acquires { threads[thread].clock.join(location.pointee.released) }
             if state.pointee.options.staleLoads > 0 { noteFirstRead(newestRecord(index), thread) }
         }
         if state.pointee.isTracing { trace(thread, threads[thread].pending, (0, false), after: 0) }

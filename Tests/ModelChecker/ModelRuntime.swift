@@ -253,12 +253,14 @@ public enum ModelRuntime {
     }
 
     /// Sleeps while `predicate` holds of the word at `address`; then acquires what its writer released.
+    ///
+    /// With `acquiring` false nothing is ordered by it: code that loads the word itself is then held to that.
     public static func park(
-        on address: UnsafeMutableRawPointer, file: StaticString = #fileID, line: UInt = #line,
+        on address: UnsafeMutableRawPointer, acquiring: Bool = true, file: StaticString = #fileID, line: UInt = #line,
         while predicate: @escaping (UInt64) -> Bool
     ) {
         precondition(mf_is_engaged(), "park stands in for an await and exists only in explorations")
-        Engine.shared.park(address, nil, { first, _ in predicate(first) }, file, line)
+        Engine.shared.park(address, nil, { first, _ in predicate(first) }, acquires: acquiring, file, line)
     }
 
     /// Sleeps while `predicate` holds of the words at two addresses; then acquires what their writers released.

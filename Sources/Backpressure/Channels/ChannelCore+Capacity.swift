@@ -58,7 +58,8 @@ extension ChannelCore {
     /// Moves the limit on if a sender has come to it and the head has moved; the gate is open.
     func moveRoomLimit(_ state: inout ChannelState) {
         guard !state.isGated, state.roomLimit < RingWord.noLimit else { return }
-        let head = ring.head.loadAcquiring() & RingWord.position
+        // Relaxed: an older head gives a lower limit, and then the gate decides.
+        let head = ring.head.loadRelaxed() & RingWord.position
         let limit = Self.roomLimit(head: head, capacity: state.capacity, watermarks, ring.geometry)
         guard limit > state.roomLimit else { return }
         state.roomLimit = limit

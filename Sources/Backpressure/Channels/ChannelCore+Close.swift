@@ -41,7 +41,8 @@ extension ChannelCore {
         dropping: (inout ChannelState, inout ChannelEffects) -> Void = { _, _ in }
     ) {
         gate(&state)
-        ring.tail.storeReleasing(state.tail | RingWord.gate | state.tailFlags)
+        // For who asks without the lock, should the gate stay closed.
+        _ = ring.tail.fetchOrRelaxed(RingWord.closed)
         while decide(!state.senders.isEmpty), let sender = state.senders.first {
             guard claim(sender, &state) else { continue }
             unlink(sender, &state, &effects, verdict: verdict)
@@ -79,7 +80,8 @@ extension ChannelCore {
     /// The error the channel was finished with.
     @usableFromInline var failure: (any Error)? { state.withLock { $0.failure } }
 
-    @usableFromInline var isClosed: Bool { ring.tail.loadAcquiring() & RingWord.closed != 0 }
+    /// Relaxed: a reading promises nothing of what was done before it.
+    @usableFromInline var isClosed: Bool { ring.tail.loadRelaxed() & RingWord.closed != 0 }
 
     /// Whether it is closed, with nothing in it and no room reserved: then no receive gets an element any more.
     @usableFromInline var isFinished: Bool {
@@ -93,12 +95,15 @@ extension ChannelCore {
 
     /// Elements sent and not yet received: of one instant, unless positions move faster than they can be
     /// read; then the lock holds them still.
+    ///
+    /// Head before tail before head again: each is acquired for the one behind it. A tail older than the head would
+    /// count less than none, a second head older than the tail more than fit; behind the last one nothing is read.
     @usableFromInline var count: Int {
         for _ in 0..<8 {
             let head = ring.head.loadAcquiring()
             let tail = ring.tail.loadAcquiring()
             guard (head | tail) & RingWord.gate == 0 else { break }
-            if ring.head.loadAcquiring() == head {
+            if ring.head.loadRelaxed() == head {
                 return ring.geometry.distance(tail: tail & RingWord.position, head: head)
             }
         }

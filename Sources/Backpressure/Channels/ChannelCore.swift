@@ -150,14 +150,15 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         if let request = effects.timer { timer.arm(request, for: self) }
     }
 
-    /// The invariants I1, I2 and the heap's; verified at every unlock.
+    /// The invariants I1, I2 and I6; verified at every unlock.
     private func holds(_ state: borrowing ChannelState) -> Bool {
         guard state.isGated else {
             return state.spill.isEmpty && state.debt == 0 && !state.pressure.isPaused
                 && (state.senders.isEmpty || state.hasSenderSteward)
                 && (state.receivers.isEmpty || state.hasReceiverSteward)
         }
-        return logicalCount(state) <= state.ceiling && logicalCount(state) >= 0
+        let isOwed = state.debt >= 0 && state.debt <= claimed(state)
+        return isOwed && logicalCount(state) <= state.ceiling && logicalCount(state) >= 0
     }
 }
 

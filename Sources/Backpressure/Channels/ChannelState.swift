@@ -26,6 +26,7 @@
 // I4  A sender sleeps only after a look, with the gate closed, that found logical >= capacity, or a pause.
 // I5  `tail` and `head` are the ring's positions while the gate is closed, and mean nothing while it is open. The words
 //     keep the positions at which the gate was closed, with its flag, until it opens.
+// I6  An eviction is owed only for a slot that is claimed: 0 <= debt <= tail - head.
 
 /// How a channel came to accept nothing more.
 enum ChannelClosure: UInt8, Sendable {

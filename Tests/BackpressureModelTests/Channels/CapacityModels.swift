@@ -77,8 +77,12 @@
             "resize 1, finish | tryReceive x2", 2, of: 2, filled: 1,
             [[.resize(1), .finish], [.tryReceive, .tryReceive]])
 
+        /// One that reads the tail of after, and the limit of before.
+        static let loweredThenSent = model(
+            "trySend | resize 1, trySend", 2, of: 2, filled: 0, [[.trySend(0)], [.resize(1), .trySend(10)]])
+
         static let down: [ChannelModel] =
-            [lowered, loweredUnderBatch, loweredAndClosed]
+            [lowered, loweredUnderBatch, loweredAndClosed, loweredThenSent]
             + fairnesses.flatMap { fairness in
                 [
                     model(

@@ -25,10 +25,17 @@
             case done
         }
 
-        /// A send that had to wait: its element, and where its side stood when it was registered.
+        /// A send or receive that had to wait: its element, and where its side stood when it was registered.
         struct Wait {
             let element: Int
             let ordinal: UInt64
+        }
+
+        /// A wait that a script has begun; nil where the operation did not have to wait.
+        struct Begun {
+            let waiter: WaiterRef?
+            /// Nil for a receiver.
+            let element: Int?
         }
 
         let channel: BoundedChannel<Int, Never>
@@ -36,6 +43,13 @@
         /// What was done when, if it is to be judged as a history.
         private(set) var history: [ChannelOperation] = []
         private(set) var waits: [Wait] = []
+        /// Receives that had to wait and got an element.
+        private(set) var receivedWaiting: [Wait] = []
+        /// Elements of sends and receives whose task was told to yield.
+        private(set) var yields: [Int] = []
+        private var begun: [[Begun]] = Array(repeating: [], count: 8)
+        private var sleeps = [UInt](repeating: 0, count: 8)
+        private let lockedBefore: UInt64
         /// Elements that came back with another one of their batch; of a batch of one thread.
         private var refusedBesides = 0
         /// Which threads have room reserved.
@@ -54,7 +68,7 @@
         init(
             capacity: Int, maximumCapacity: Int? = nil, overflow: OverflowPolicy = .suspend, marks: Marks? = nil,
             fairness: Fairness = .fifo, filled: Int = 0, deadline: Int64 = .max, hasSwappedStores: Bool = false,
-            start: UInt64 = 0
+            start: UInt64 = 0, yieldIn: UInt64 = ChannelCore.yieldInterval
         ) {
             self.deadline = overflow.patience == nil ? deadline : 1
             low = marks?.low ?? 0
@@ -68,11 +82,12 @@
                 fairness: fairness,
                 onUndelivered: { element, reason in sink.elements.append((element, reason)) })
             prefilled = filled
-            if start > 0 { channel.startAt(start) }
+            if start > 0 { channel.startAt(start, yieldIn: yieldIn) }
             self.start = start
             // The timer of a model is a thread of the model, not a task.
             channel.core.state.withLock { $0.deadlines = Deadlines(armedFor: .min) }
             for index in 0..<filled { _ = channel.trySend(-1 - index) }
+            lockedBefore = channel.core.state.withLock { $0.lockedOperations }
             collect = { sink.elements }
             self.edges = edges
             for index in 0..<8 { waiterWords.storeBytes(of: 0, toByteOffset: index * 8, as: UInt64.self) }
@@ -95,11 +110,48 @@
             }
             var slot: Int? = element
             let (outcome, waiter) = channel.offer(&slot, times: sendTimes)
+            if outcome == .doneYieldDue { yields.append(element) }
             guard let waiter else { return noteAnswer(channel.answer(outcome, &slot, refusal: .full), element, me) }
             waits.append(Wait(element: element, ordinal: waiter.pointer.pointee.ordinal))
             sleep(waiter, me)
+            concludeSend(waiter, element, me)
+        }
+
+        /// What the task of a send does once it is awake.
+        private func concludeSend(_ waiter: WaiterRef, _ element: Int, _ me: Int) {
             if waiter.pointer.pointee.isSteward { serve(isSender: true) }
             noteAnswer(channel.conclude(waiter), element, me)
+        }
+
+        // MARK: Scripts
+        //
+        // One thread that begins waits and goes on as others would: nothing is left to chance, so answers and costs can
+        // be told in advance.
+
+        /// A send up to its sleep.
+        func beginSend(_ element: Int, by me: Int) {
+            var slot: Int? = element
+            let (outcome, waiter) = channel.offer(&slot, times: sendTimes)
+            if waiter == nil { noteAnswer(channel.answer(outcome, &slot, refusal: .full), element, me) }
+            if let waiter { waits.append(Wait(element: element, ordinal: waiter.pointer.pointee.ordinal)) }
+            begun[me].append(Begun(waiter: waiter, element: element))
+        }
+
+        /// A receive up to its sleep.
+        func beginReceive(by me: Int) {
+            var slot: Int?
+            let (outcome, waiter) = channel.poll(&slot, times: WaitTimes(now: 0, deadline: deadline))
+            if let slot { note(.received(slot), me) } else if waiter == nil { note(.ended(nil), me) }
+            if let waiter, outcome == .registeredPending { poll(waiter) }
+            begun[me].append(Begun(waiter: waiter, element: nil))
+        }
+
+        /// The task of the thread's `index`th begun wait sleeps, if its waker is not done yet, and goes on.
+        func conclude(_ index: Int, by me: Int) {
+            let wait = begun[me][index]
+            guard let waiter = wait.waiter else { return }
+            sleep(waiter, me)
+            if let element = wait.element { concludeSend(waiter, element, me) } else { concludeReceive(waiter, me) }
         }
 
         /// What `ChannelCore.sendTimes` says, on a clock that stands still.
@@ -133,19 +185,29 @@
             }
             var slot: Int?
             let (outcome, waiter) = channel.poll(&slot, times: WaitTimes(now: 0, deadline: deadline))
+            if outcome == .doneYieldDue, let slot { yields.append(slot) }
             guard let waiter else {
                 if let slot { return note(.received(slot), me) }
                 return note(.ended(nil), me)
             }
-            if outcome == .registeredPending {
-                while channel.core.mustPoll(waiter) { awaitPublish(or: waiter.cellAddress) }
-            }
+            if outcome == .registeredPending { poll(waiter) }
             sleep(waiter, me)
+            concludeReceive(waiter, me)
+        }
+
+        private func poll(_ waiter: WaiterRef) {
+            while channel.core.mustPoll(waiter) { awaitPublish(or: waiter.cellAddress) }
+        }
+
+        /// What the task of a receive does once it is awake.
+        private func concludeReceive(_ waiter: WaiterRef, _ me: Int) {
             if waiter.pointer.pointee.isSteward { serve(isSender: false) }
             let verdict = waiter.verdict
+            var slot: Int?
             if verdict == .granted {
                 PlainAccess.read(channel.core.payload(of: waiter))
                 slot = channel.core.payload(of: waiter).assumingMemoryBound(to: Int.self).move()
+                if let slot { receivedWaiting.append(Wait(element: slot, ordinal: waiter.pointer.pointee.ordinal)) }
             }
             channel.core.release(waiter)
             switch verdict {
@@ -226,7 +288,11 @@
             note(.done, me)
         }
 
-        func count(by me: Int) { note(.number(channel.count), me) }
+        func count(by me: Int) {
+            let count = channel.count
+            ModelRuntime.expect(isResized || 0...channel.capacity ~= count, "a count of \(count)")
+            note(.number(count), me)
+        }
 
         func isClosed(by me: Int) { note(.flag(channel.isClosed), me) }
 
@@ -285,10 +351,11 @@
         /// What `WaiterRef.sleep` does: the swap that offers the continuation, and the wait for its resumption.
         private func sleep(_ waiter: WaiterRef, _ me: Int) {
             ModelRuntime.atomicStore(waiterWords + me * 8, UInt64(UInt(bitPattern: waiter.pointer)), .releasing)
-            if waiter.park(SleepingTask(bits: 1000 + UInt64(me))) {
-                ModelRuntime.park(on: waiter.cellAddress, while: { $0 != WaiterRef.resumed })
+            sleeps[me] += 1
+            if waiter.park(SleepingTask(frame: 1000 + UInt(me) * 256 + sleeps[me])) {
+                ModelRuntime.park(on: waiter.cellAddress, acquiring: false, while: { $0 != WaiterRef.resumed })
             }
-            _ = waiter.isResumed
+            ModelRuntime.expect(waiter.isResumed, "a task went on before its wait was over")
             ModelRuntime.lock(waiterWords + me * 8)
             ModelRuntime.atomicStore(waiterWords + me * 8, 0, .releasing)
             ModelRuntime.unlock(waiterWords + me * 8)
@@ -321,6 +388,7 @@
 
         /// Delivered xor handed back, order, nobody left behind, the gate open: after any execution.
         func check() {
+            checkLimits()
             let snapshot = channel.snapshot()
             ModelRuntime.expect(
                 snapshot.depth >= 0 && (isResized || snapshot.depth <= channel.capacity), "depth \(snapshot.depth)")
@@ -423,6 +491,24 @@
             edges.check(isPaused: snapshot.isPaused)
         }
 
+        /// With the gate open and nobody waiting, the limits are those of the room and of the cooperative budget.
+        private func checkLimits() {
+            guard (channel.ring.tail.loadRelaxed() | channel.ring.head.loadRelaxed()) & RingWord.gate == 0 else {
+                return
+            }
+            let (tail, head) = channel.core.state.withLock { (min($0.tailYield, $0.roomLimit), $0.headYield) }
+            ModelRuntime.expect(channel.ring.tailLimit.loadRelaxed() == tail, "a limit of senders is left behind")
+            ModelRuntime.expect(channel.ring.headLimit.loadRelaxed() == head, "a limit of receivers is left behind")
+        }
+
+        /// What a script must come to, and what it may cost; before anything else is checked.
+        func check(_ script: Script) {
+            let locked = channel.core.state.withLock { $0.lockedOperations } - lockedBefore
+            ModelRuntime.expect(notes[0] == script.answers, "answers \(notes[0]), not \(script.answers)")
+            ModelRuntime.expect(yields == script.yields, "told to yield \(yields), not \(script.yields)")
+            ModelRuntime.expect(locked <= script.locked, "\(locked) operations took the lock, not \(script.locked)")
+        }
+
         /// Nobody came to the lock; before anything else is checked.
         func checkUncontended() {
             let locked = channel.core.state.withLock { $0.lockedOperations }
@@ -439,17 +525,36 @@
         }
 
         /// With one receiver, `me`, who took all but the rest: how many newcomers passed each waiting sender.
+        ///
+        /// `bound` places behind the one where its side stood may be taken by anybody; then it is served, or those ahead
+        /// of it.
         func checkBypass(receiver me: Int, bound: Int) {
             var order: [Int] = []
             for note in notes[me] { if case .received(let element) = note { order.append(element) } }
             order += rest
             for wait in waits {
                 guard let place = order.firstIndex(of: wait.element) else { continue }
-                let earlier = Set(waits.filter { $0.ordinal <= wait.ordinal }.map(\.element))
-                guard place > Int(wait.ordinal) else { continue }
-                let passed = order[Int(wait.ordinal)..<place].filter { !earlier.contains($0) }.count
-                ModelRuntime.expect(passed <= bound, "\(passed) newcomers passed \(wait.element): \(order)")
+                checkPlace(place, of: wait, among: waits, order, bound: bound)
             }
+        }
+
+        /// With one sender, `me`, of everything: how many newcomers passed each waiting receiver.
+        func checkReceiverBypass(sender me: Int, bound: Int) {
+            let order = notes[me].compactMap { note in if case .sent(let element) = note { element } else { nil } }
+            for wait in receivedWaiting {
+                guard let place = order.firstIndex(of: wait.element) else {
+                    ModelRuntime.fail("\(wait.element) was never sent: \(order)")
+                }
+                checkPlace(place, of: wait, among: receivedWaiting, order, bound: bound)
+            }
+        }
+
+        private func checkPlace(_ place: Int, of wait: Wait, among waits: [Wait], _ order: [Int], bound: Int) {
+            let first = Int(wait.ordinal &- start) + bound
+            guard place > first else { return }
+            let earlier = Set(waits.filter { $0.ordinal <= wait.ordinal }.map(\.element))
+            let passed = order[first..<place].filter { !earlier.contains($0) }
+            ModelRuntime.expect(passed.isEmpty, "\(passed) passed \(wait.element) beyond \(bound) places: \(order)")
         }
     }
 #endif

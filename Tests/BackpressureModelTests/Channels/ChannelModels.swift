@@ -36,6 +36,22 @@
         /// Of the wait of that thread.
         case cancel(Int)
         case timerRings
+        /// A wait is begun, and the thread goes on.
+        case beginSend(Int)
+        case beginReceive
+        /// The thread's so-manieth begun wait is over, and its task goes on.
+        case conclude(Int)
+    }
+
+    /// What one thread alone must be told, and what it may cost.
+    struct Script: Sendable {
+        let answers: [ChannelBench.Note]
+        /// Operations that take the lock.
+        let locked: UInt64
+        /// Elements with which a task is told to yield.
+        var yields: [Int] = []
+        /// Steps of the scheduler: atomic operations, and the taking and giving back of locks.
+        let steps: Int
     }
 
     struct ChannelModel: Sendable, CustomStringConvertible {
@@ -49,6 +65,10 @@
         var deadline = Int64.max
         /// The thread that receives everything, where the bypass bound is to be checked.
         var soleReceiver: Int?
+        /// The thread that sends everything, where the bypass bound of receivers is to be checked.
+        var soleSender: Int?
+        /// One thread, of which everything is known.
+        var script: Script?
         /// No send may be refused: by the program there is always room.
         var isNeverFull = false
         /// No operation has a reason to take the lock.
@@ -61,6 +81,8 @@
         var isRescued = false
         /// Where the ring starts, in positions.
         var start: UInt64 = 0
+        /// After how many positions from there a task is told to yield.
+        var yieldIn = ChannelCore.yieldInterval
         let threads: [[Op]]
 
         var description: String { name }
@@ -77,7 +99,7 @@
                         capacity: this.capacity, maximumCapacity: this.maximumCapacity, overflow: this.overflow,
                         marks: this.marks, fairness: this.fairness,
                         filled: this.filled, deadline: this.deadline,
-                        hasSwappedStores: this.hasSwappedStores, start: this.start)
+                        hasSwappedStores: this.hasSwappedStores, start: this.start, yieldIn: this.yieldIn)
                 },
                 threads: threads.enumerated().map { me, operations in
                     { bench in
@@ -87,11 +109,15 @@
                     }
                 },
                 check: { bench in
+                    if let script = this.script { bench.check(script) }
                     if this.isUncontended { bench.checkUncontended() }
                     bench.check()
                     if this.isNeverFull { bench.checkNeverFull() }
                     if let receiver = this.soleReceiver {
                         bench.checkBypass(receiver: receiver, bound: Int(this.fairness.bypass))
+                    }
+                    if let sender = this.soleSender {
+                        bench.checkReceiverBypass(sender: sender, bound: Int(this.fairness.bypass))
                     }
                     judge?.check(bench)
                 },
@@ -121,6 +147,9 @@
             case .untilDrained: untilDrained(by: me)
             case .cancel(let other): cancelWait(of: other)
             case .timerRings: timerRings()
+            case .beginSend(let element): beginSend(element, by: me)
+            case .beginReceive: beginReceive(by: me)
+            case .conclude(let index): conclude(index, by: me)
             }
         }
     }
@@ -257,8 +286,18 @@
                 threads: [[.send(0)], [.send(10)], last])
         }
 
+        /// The mirror image: two receivers wait; the thread that sends receives in between, as a newcomer.
+        static func passingReceivers(_ bound: Int, newcomers: Int) -> ChannelModel {
+            var last: [Op] = [.trySend(20), .trySend(21), .trySend(22)]
+            for index in 0..<newcomers { last += [.tryReceive, .trySend(23 + index)] }
+            return ChannelModel(
+                name: "bypass \(bound): receive | receive | send and \(newcomers) times tryReceive", capacity: 8,
+                fairness: .eventual(bypass: bound), soleSender: 2, threads: [[.receive], [.receive], last])
+        }
+
         static let bypass: [ChannelModel] = [
             passing(0, newcomers: 2), passing(1, newcomers: 2), passing(2, newcomers: 3),
+            passingReceivers(0, newcomers: 2), passingReceivers(1, newcomers: 2), passingReceivers(2, newcomers: 3),
         ]
 
         /// "Full" is exact: thread 1 has just made room itself.

@@ -112,7 +112,9 @@
             case .finish: self = .finish
             case .abandon: self = .cancel
             case .resize(let capacity): self = .resize(capacity)
-            case .reserveMany, .giveBackMany, .trySendMany, .untilDrained, .cancel, .timerRings: return nil
+            case .reserveMany, .giveBackMany, .trySendMany, .untilDrained, .cancel, .timerRings, .beginSend,
+                .beginReceive, .conclude:
+                return nil
             }
         }
     }
@@ -146,8 +148,9 @@
     }
 
     extension BoundedChannel {
-        /// As if `position` elements had passed through a channel that nobody uses yet.
-        func startAt(_ position: UInt64) {
+        /// As if `position` elements had passed through a channel that nobody uses yet, and `yieldIn` more may before a
+        /// task is told to yield.
+        func startAt(_ position: UInt64, yieldIn: UInt64 = ChannelCore.yieldInterval) {
             let word = ring.geometry.word(ordinal: position)
             precondition(word < RingWord.noLimit, "no ring reaches position \(position)")
             let stride = SlotLayout(of: Element.self).stride
@@ -158,7 +161,7 @@
             }
             ring.tail.storeRelaxed(word)
             ring.head.storeRelaxed(word)
-            let yield = ring.geometry.word(ordinal: position + ChannelCore.yieldInterval)
+            let yield = ring.geometry.word(ordinal: position + yieldIn)
             core.state.withLock { ($0.tailYield, $0.headYield) = (yield, yield) }
             ring.tailLimit.storeRelaxed(yield)
             ring.headLimit.storeRelaxed(yield)

@@ -136,9 +136,24 @@
             add(
                 CapacityModels.below + CapacityModels.up + CapacityModels.down + CapacityModels.watermarks
                     + CapacityModels.patience
-                    + [CapacityModels.servedAtTheEnd, CapacityModels.granted, CapacityModels.evicting])
+                    + [CapacityModels.servedAtTheEnd])
             add(ChannelModels.reserved)
             add(ChannelModels.bypass, Options(strategy: .preemptionBounded(1)), ", one preemption")
+            // One thread that plays all parts: what is only slower shows as one step too many.
+            for program in ScriptModels.all {
+                add([program], Options(maxSteps: Explorer.explore(program.model).maxDepth))
+            }
+            // What finds the bugs that were planted by hand.
+            let known = Set(entries.map(\.name))
+            add(
+                plantedBugs.map(\.program).reduce(into: []) { programs, program in
+                    guard program.soleReceiver == nil, !known.contains(program.name) else { return }
+                    if !programs.contains(where: { $0.name == program.name }) { programs.append(program) }
+                }, Options(maxExecutions: 20_000))
+            // An eviction owed, and paid while somebody looks.
+            add(
+                ["s|ss|r", "s|ss|R"].map { PairModels.model($0, .dropOldest, 2, .fifo, 0) },
+                Options(maxExecutions: 20_000))
             add(
                 ["s|s|r", "s|F|r", "ss|rr", "sn|rc", "ss|r|rr", "S|R|n", "sF|Rr", "SS|RR"].flatMap { text in
                     [OverflowPolicy.suspend, .dropOldest].flatMap { overflow in
@@ -154,9 +169,7 @@
                 [CapacityModels.lowered, CapacityModels.loweredUnderBatch, CapacityModels.loweredAndClosed]
                     + CapacityModels.below,
                 Options(maxExecutions: 4_000, staleLoads: 1), ", stale")
-            add(
-                ["rs|s", "sr|r", "rs|n", "sr|n"].map { PairModels.model($0, .suspend, 2, .fifo, 1) },
-                Options(maxExecutions: 4_000, staleLoads: 2), ", stale")
+            add(StaleModels.all, Options(maxExecutions: 20_000, staleLoads: 1), ", stale")
             add(
                 ChannelModels.bypass, Options(strategy: .preemptionBounded(1), maxExecutions: 4_000, staleLoads: 1),
                 ", one preemption, stale")

@@ -13,8 +13,10 @@
 // I1  head <= tail <= head + capacity, as positions.
 // I2  A claim succeeds only from a word without flags, below its limit.
 // I3  While both words carry `gate`, no position moves but by the holder of the channel's lock.
-// I4  A verdict (full, empty, finished) is drawn only from two words of which neither carries `gate`: behind a gate
-//     elements may lie outside the ring.
+// I4  "Full" and "empty" are drawn from a word of the caller's side without flags and, read after it, one of the other
+//     side at the distance that says so. Behind a gate elements may lie outside the ring, but the own word was read
+//     before the gate was closed: at that moment the ring was all there was, and the other side was where it is seen
+//     now. "Finished" is asked again under the lock.
 //
 // ## Memory ordering
 // location | operation        | ordering | pairs with           | because
@@ -23,8 +25,11 @@
 // stamp    | store            | release  | the two loads above  | hands the slot over
 // tail,head| claiming swap    | release  | the other's load     | a claim carries the moves that made it possible; it
 //          |                  |          |                      | swaps the very word that its load has acquired
-// tail,head| load             | acquire  | claiming swap        | tail before stamp before head: else "full" could be
-//          |                  |          |                      | answered although it never was
+// tail,head| load, own side   | acquire  | claiming swap, gate  | tail before stamp before head: else "full" could be
+//          |                  |          | opened               | answered although it never was; and a limit as old
+//          |                  |          |                      | as the word would let a claim pass a lowered one
+// tail,head| load, other side | relaxed  | -                    | only compared; what is newer than the own word was
+//          |                  |          |                      | acquired with that, and nothing is read behind it
 // tail,head| gate, by OR      | relaxed  | -                    | no claim succeeds on a gated word, and what the OR
 //          |                  |          |                      | returns is exact; elements are the stamps' affair
 // tail,head| gate opened      | release  | the load             | carries the limits and the moves under the lock along
@@ -165,10 +170,9 @@ struct Ring: @unchecked Sendable {
             case .claimed(let slot, let stamp): return .claimed(slot: slot, stamp: stamp)
             case .lost: standBack()
             case .notReady:
-                let other = head.loadAcquiring()
-                if decide(other >= RingWord.gate) { return .locked }
-                if decide(geometry.isFull(tail: word, head: other)) { return .full }
-                if tail.loadAcquiring() == word { return .locked }
+                // A head with a flag is one lap from no tail.
+                if decide(geometry.isFull(tail: word, head: head.loadRelaxed())) { return .full }
+                if tail.loadRelaxed() == word { return .locked }
             }
         }
     }
@@ -183,13 +187,12 @@ struct Ring: @unchecked Sendable {
             case .claimed(let slot, let stamp): return .claimed(slot: slot, stamp: stamp)
             case .lost: standBack()
             case .notReady:
-                let other = tail.loadAcquiring()
-                if decide(other & RingWord.gate != 0) { return .locked }
+                let other = tail.loadRelaxed()
                 if decide(other & RingWord.position == word) {
                     let ended = other & (RingWord.closed | RingWord.reserved) == RingWord.closed
                     return decide(ended) ? .finished : .empty
                 }
-                if head.loadAcquiring() == word { return .locked }
+                if head.loadRelaxed() == word { return .locked }
             }
         }
     }

@@ -22,9 +22,11 @@
 //
 // ## Memory ordering
 // location | operation          | ordering | pairs with            | because
-// cell     | swap empty->parked | acq_rel  | the waker's exchange  | the continuation travels to the waker
+// cell     | swap empty->parked | release  | the waker's exchange  | the suspended task travels to the waker
 // cell     | exchange resumed   | acq_rel  | the swap, the load    | verdict and element travel to the task
-// cell     | load after waking  | acquire  | the waker's exchange  | the same, for the task that did sleep
+// cell     | load after waking  | acquire  | the waker's exchange  | the same, whether the task did sleep or its swap
+//          |                    |          |                       | failed; how the runtime orders a resumption is
+//          |                    |          |                       | not relied on
 //
 // ## Cost
 // One allocation per wait: 64 bytes and the element. No class, no reference counting.
@@ -174,8 +176,10 @@ struct WaiterRef: @unchecked Sendable, Equatable {
 
 extension WaiterRef {
     /// Offers the way to resume the task to the waker; false when the wait is over already.
+    ///
+    /// Either way `isResumed` is asked before anything of the waiter is read.
     func park(_ task: SleepingTask) -> Bool {
-        cell.compareExchangeAcquiringAndReleasing(expected: Self.empty, desired: task.bits).exchanged
+        cell.compareExchangeReleasing(expected: Self.empty, desired: task.bits).exchanged
     }
 
     /// Ends the sleep; the caller has given the verdict and holds no lock.
@@ -214,7 +218,8 @@ extension WaiterRef {
         } onCancel: {
             canceller.cancel(self)
         }
-        _ = isResumed
+        let isOver = isResumed
+        verify(isOver, "a task went on before its wait was over")
     }
 }
 

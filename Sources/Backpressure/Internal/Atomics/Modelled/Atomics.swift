@@ -74,6 +74,15 @@ struct AtomicWord: @unchecked Sendable {
             address, expected: expected, desired: desired, .acquiringAndReleasing, file: file, line: line)
     }
 
+    /// Fails only when the word holds something else than `expected`.
+    @inlinable
+    func compareExchangeReleasing(
+        expected: UInt64, desired: UInt64, file: StaticString = #fileID, line: UInt = #line
+    ) -> (exchanged: Bool, original: UInt64) {
+        ModelRuntime.atomicCompareExchange(
+            address, expected: expected, desired: desired, .releasing, file: file, line: line)
+    }
+
     /// Sets the bits of `mask`; returns what the word held before.
     @inlinable
     func fetchOrAcquiringAndReleasing(

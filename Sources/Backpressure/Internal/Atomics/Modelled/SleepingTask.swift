@@ -16,6 +16,14 @@ struct SleepingTask {
         bits = UInt64(UInt(bitPattern: unsafeBitCast(continuation, to: UnsafeRawPointer.self)))
     }
 
+    /// The stand-in for a suspended task: a number below the first page, its own for each sleep.
+    ///
+    /// It names the frame that a task writes before it is suspended, and that its waker reads to resume it.
+    init(frame: UInt) {
+        bits = UInt64(frame)
+        if let address = UnsafeRawPointer(bitPattern: frame) { PlainAccess.write(address) }
+    }
+
     /// A word below the first page is no continuation but a thread of a model, which sleeps on the cell.
     func resume() {
         guard bits < 4096 else {
@@ -24,5 +32,7 @@ struct SleepingTask {
         }
         guard ModelRuntime.isExploring else { return }
         ModelRuntime.expect(bits != WaiterRef.resumed, "a waiter was resumed twice")
+        ModelRuntime.expect(bits != WaiterRef.empty, "a task was resumed that nobody had offered")
+        if let frame = UnsafeRawPointer(bitPattern: UInt(bits)) { PlainAccess.read(frame) }
     }
 }

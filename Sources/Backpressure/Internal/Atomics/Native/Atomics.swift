@@ -67,6 +67,14 @@ struct AtomicWord: @unchecked Sendable {
         cell.pointee.compareExchange(expected: expected, desired: desired, ordering: .acquiringAndReleasing)
     }
 
+    /// Fails only when the word holds something else than `expected`.
+    @inlinable @inline(__always)
+    func compareExchangeReleasing(
+        expected: UInt64, desired: UInt64
+    ) -> (exchanged: Bool, original: UInt64) {
+        cell.pointee.compareExchange(expected: expected, desired: desired, ordering: .releasing)
+    }
+
     /// Sets the bits of `mask`; returns what the word held before.
     @inlinable @inline(__always)
     func fetchOrAcquiringAndReleasing(_ mask: UInt64) -> UInt64 {
