@@ -41,7 +41,8 @@ extension ChannelCore {
         setTailLimit(state)
         setHeadLimit(state)
         state.isGated = false
-        // Nobody else writes a gated word, and the flags are the state's: a store loses nothing.
+        // Nobody else writes a gated word, and the flags are the state's: a store loses nothing. The tail first: who
+        // sees the head open must not see the tail of before, and take what was sent under the gate for not there.
         ring.tail.storeReleasing(state.tail | state.tailFlags)
         ring.head.storeReleasing(state.head)
     }

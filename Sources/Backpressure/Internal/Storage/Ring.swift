@@ -16,7 +16,7 @@
 // I4  "Full" and "empty" are drawn from a word of the caller's side without flags and, read after it, one of the other
 //     side at the distance that says so. Behind a gate elements may lie outside the ring, but the own word was read
 //     before the gate was closed: at that moment the ring was all there was, and the other side was where it is seen
-//     now. "Finished" is asked again under the lock.
+//     now. Of a gate that opens, the tail is opened before the head. "Finished" is asked again under the lock.
 //
 // ## Memory ordering
 // location | operation        | ordering | pairs with           | because
