@@ -69,9 +69,12 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     var tail: UInt64 = 0
     var head: UInt64 = 0
     /// `closed` and `reserved` as the tail word carries them.
+    ///
+    /// A cancelled channel has ended whatever is reserved, and sends ask because it is closed.
     var tailFlags: UInt64 {
         let isLowered = closure == .open && decide(tail == loweredAt)
-        return (closure == .open ? 0 : RingWord.closed) | (decide(reserved > 0) || isLowered ? RingWord.reserved : 0)
+        let isAwaited = closure != .abandoned && decide(reserved > 0)
+        return (closure == .open ? 0 : RingWord.closed) | (isAwaited || isLowered ? RingWord.reserved : 0)
     }
 
     /// How many elements may be in.

@@ -271,6 +271,13 @@
                 "reserve, give back | finish | receive", [[.reserve, .giveBack], [.finish], [.receive]])
             + inModes(
                 "reserve, fill | finish | receive x2", [[.reserve, .fill(0)], [.finish], [.receive, .receive]])
+            // With room reserved a cancelled channel has ended, and a finished one has not.
+            + [Op.abandon, .finish].map { close in
+                ChannelModel(
+                    name: "reserve, \(close), tryReceive, give back, tryReceive | trySend", capacity: 2,
+                    emptiness: .untilSent,
+                    threads: [[.reserve, close, .tryReceive, .giveBack, .tryReceive], [.trySend(10)]])
+            }
 
         /// Two senders wait; the thread that receives sends in between, as a newcomer.
         ///

@@ -26,6 +26,27 @@ struct ChannelReservationTests {
         return ticket
     }
 
+    @Test("a cancelled channel has ended, room reserved or not; a finished one has not")
+    func close_whileRoomIsReserved() throws {
+        for isCancelled in [true, false] {
+            let channel = Channel(capacity: 2)
+            let room = try channel.tryReserve()
+            if isCancelled { channel.cancel() } else { channel.finish() }
+            #expect(channel.isFinished == isCancelled)
+            switch try channel.tryReceive() {
+            case .finished: #expect(isCancelled)
+            case .empty: #expect(!isCancelled)
+            case .received: Issue.record("an element that nobody sent")
+            }
+            _ = consume room
+            #expect(channel.isFinished)
+            guard case .finished = try channel.tryReceive() else {
+                Issue.record("not ended although nothing is awaited")
+                continue
+            }
+        }
+    }
+
     @Test("reserved room counts against the bound: nobody else gets it")
     func reserve_takesRoom() throws {
         let bench = ChannelBench(capacity: 2)
