@@ -83,6 +83,23 @@ struct SymbolExamples {
         while slots.available == 0 { await Task.yield() }
     }
 
+    @Test("ChannelSnapshot.meanTimeInQueue(since:elapsed:)")
+    func meanTimeInQueue() {
+        let channel = BoundedChannel<Int, Never>(capacity: 8)
+        let before = channel.snapshot()
+        for order in 1...4 { _ = channel.trySend(order) }
+        for _ in 1...2 { _ = channel.tryReceive() }
+        let mean = channel.snapshot().meanTimeInQueue(since: before, elapsed: .seconds(2))
+        print(mean ?? .zero)  // 1.0 seconds: one was in on average, and one left a second
+
+        #expect(mean == .seconds(1))
+        let after = channel.snapshot()
+        #expect(after.meanTimeInQueue(since: after, elapsed: .seconds(1)) == nil)
+        #expect(after.meanTimeInQueue(since: before, elapsed: .zero) == nil)
+        #expect(before.meanTimeInQueue(since: after, elapsed: .seconds(1)) == nil)
+        #expect(after.meanTimeInQueue(since: before, elapsed: .seconds(Int64.max)) == .nanoseconds(Int64.max))
+    }
+
     @Test("Rejection")
     func rejection() {
         for rejection in [Rejection.full, .timedOut, .cancelled] {
