@@ -53,8 +53,6 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     var spill = WaiterList(tag: spillTag)
     /// Who waits for the channel to be closed.
     var watchers = WaiterList(tag: watcherTag)
-    /// Who waits for the channel to be closed and empty.
-    var drainers = WaiterList(tag: drainerTag)
 
     // Flags beside each other: an idle channel is small.
     var isGated = false
@@ -101,15 +99,25 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     var besideRing: UInt64 = 0
     /// Operations that came here because the ring alone could not do them.
     var lockedOperations: UInt64 = 0
-    private var box: CounterBox?
+    private var box: SideBox?
 
     /// The counters; an idle channel has none.
     var counters: ChannelCounters {
         get { box?.counters ?? ChannelCounters() }
         _modify {
-            let box = box ?? CounterBox()
+            let box = box ?? SideBox()
             self.box = box
             yield &box.counters
+        }
+    }
+
+    /// Who waits for the channel to be closed and empty; an idle channel has not even a list for them.
+    var drainers: WaiterList {
+        get { box?.drainers ?? WaiterList(tag: Self.drainerTag) }
+        _modify {
+            let box = box ?? SideBox()
+            self.box = box
+            yield &box.drainers
         }
     }
 
@@ -148,9 +156,10 @@ struct ChannelCounters: Sendable {
     var peakDepth = 0
 }
 
-/// The counters' memory: made with the first event that counts.
-private final class CounterBox {
+/// The memory of what few channels need: made with the first event that counts, or the first who waits for the end.
+private final class SideBox {
     var counters = ChannelCounters()
+    var drainers = WaiterList(tag: ChannelState.drainerTag)
 }
 
 /// What is to be done once the lock is released.
