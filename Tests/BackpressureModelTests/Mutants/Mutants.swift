@@ -150,10 +150,10 @@
                     guard program.soleReceiver == nil, !known.contains(program.name) else { return }
                     if !programs.contains(where: { $0.name == program.name }) { programs.append(program) }
                 }, Options(maxExecutions: 20_000))
-            // An eviction owed, and paid while somebody looks.
+            // An eviction owed, and its element published while somebody looks. Who counts it was there has seen it first.
             add(
-                ["s|ss|r", "s|ss|R"].map { PairModels.model($0, .dropOldest, 2, .fifo, 0) },
-                Options(maxExecutions: 20_000))
+                ["s|nss|r", "s|nss|R"].map { PairModels.model($0, .dropOldest, 2, .fifo, 0) },
+                Options(strategy: .preemptionBounded(2), maxExecutions: 60_000), ", two preemptions")
             add(
                 ["s|s|r", "s|F|r", "ss|rr", "sn|rc", "ss|r|rr", "S|R|n", "sF|Rr", "SS|RR"].flatMap { text in
                     [OverflowPolicy.suspend, .dropOldest].flatMap { overflow in
