@@ -40,7 +40,7 @@ extension Rejection {
     /// - Parameter jitter: As above.
     /// - Returns: Status and time to come again.
     public func response(jitter: Double = 0.2) -> RejectionResponse {
-        var generator = SystemRandomNumberGenerator()
+        var generator = SystemChance()
         return response(jitter: jitter, using: &generator)
     }
 

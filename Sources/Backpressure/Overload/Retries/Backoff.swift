@@ -99,7 +99,7 @@ public struct Backoff: Hashable, Sendable {
     ///   - retryAfter: What the server asked for.
     /// - Returns: The delay.
     public func delay(after attempt: Int, previous: Duration? = nil, retryAfter: Duration? = nil) -> Duration {
-        var generator = SystemRandomNumberGenerator()
+        var generator = SystemChance()
         return delay(after: attempt, previous: previous, retryAfter: retryAfter, using: &generator)
     }
 
