@@ -67,11 +67,7 @@ extension BoundedChannel where Element: ~Copyable {
     ///
     /// - Throws: ``Rejection/cancelled`` when the task was cancelled first.
     public nonisolated(nonsending) func untilFinished() async throws(Rejection) {
-        guard let waiter = core.watch() else { return }
-        await waiter.sleep(cancelling: core)
-        let verdict = waiter.verdict
-        core.releaseReserving(waiter)
-        if verdict == .cancelled { throw .cancelled }
+        try await core.waitOut(core.watch())
     }
 }
 
@@ -126,5 +122,14 @@ extension ChannelCore {
             state.watchers.append(waiter)
             return waiter
         }
+    }
+
+    /// Suspends until a watcher's event, if there is one to wait for.
+    nonisolated(nonsending) func waitOut(_ watcher: WaiterRef?) async throws(Rejection) {
+        guard let watcher else { return }
+        await watcher.sleep(cancelling: self)
+        let verdict = watcher.verdict
+        releaseReserving(watcher)
+        if verdict == .cancelled { throw .cancelled }
     }
 }

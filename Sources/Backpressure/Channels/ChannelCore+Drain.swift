@@ -33,11 +33,7 @@ extension BoundedChannel where Element: ~Copyable {
     ///
     /// - Throws: ``Rejection/cancelled`` when the task was cancelled first.
     public nonisolated(nonsending) func untilDrained() async throws(Rejection) {
-        guard let waiter = core.watchDrain() else { return }
-        await waiter.sleep(cancelling: core)
-        let verdict = waiter.verdict
-        core.releaseReserving(waiter)
-        if verdict == .cancelled { throw .cancelled }
+        try await core.waitOut(core.watchDrain())
     }
 }
 

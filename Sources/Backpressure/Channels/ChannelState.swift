@@ -105,9 +105,7 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     var counters: ChannelCounters {
         get { box?.counters ?? ChannelCounters() }
         _modify {
-            let box = box ?? SideBox()
-            self.box = box
-            yield &box.counters
+            yield &madeBox().counters
         }
     }
 
@@ -115,10 +113,15 @@ struct ChannelState: ~Copyable, @unchecked Sendable {
     var drainers: WaiterList {
         get { box?.drainers ?? WaiterList(tag: Self.drainerTag) }
         _modify {
-            let box = box ?? SideBox()
-            self.box = box
-            yield &box.drainers
+            yield &madeBox().drainers
         }
+    }
+
+    private mutating func madeBox() -> SideBox {
+        if let box { return box }
+        let made = SideBox()
+        box = made
+        return made
     }
 
     init(firstYield: UInt64, capacity: Int, roomLimit: UInt64) {
