@@ -15,10 +15,12 @@ extension Engine {
         let kind = weak ? OperationKind.weakCompareExchange : .compareExchange
         let site = siteIndex(file, line, kind)
         var order = order
+        var desired = desired
         var skips = false
         if isMutated(site), let mutation = state.pointee.mutation {
             order = mutation.weakened(order)
             skips = mutation.effect == .skip
+            if mutation.effect == .oneMore { desired.low &+= 1 }
         }
         let cell = address.assumingMemoryBound(to: UInt64.self)
         if state.pointee.phase == .host {

@@ -26,6 +26,13 @@
         case resize(Int)
         case setShare(Int, of: Int)
         case cancel(Int)
+        /// Waits until that thread waits.
+        case await(Int)
+        /// Waits until somebody has entered by `enter`.
+        case awaitEnter
+        /// Enters without waiting, and stays until `leave`.
+        case enter(Int)
+        case leave(Int)
         case clock(Int64)
         case timerRings
         case close
@@ -72,6 +79,14 @@
                 }
             case .setShare(let share, let index): core.setShare(share, of: index)
             case .cancel(let other): cancelWait(of: other)
+            case .enter(let index):
+                guard case .entered = core.enter(index, times: nil) else {
+                    ModelRuntime.fail("a place was there, and refused")
+                }
+                ModelRuntime.atomicStore(memory + 120, 1, .releasing)
+            case .leave(let index): core.leave(index)
+            case .await(let other): ModelRuntime.park(on: memory + other * 8, while: { $0 == 0 })
+            case .awaitEnter: ModelRuntime.park(on: memory + 120, while: { $0 == 0 })
             case .clock(let now): clock.set(now)
             case .timerRings: _ = core.timerRang(generation: .max)
             case .close: _ = core.close()
@@ -231,8 +246,17 @@
         static let closingAndGrowing = PartitionProgram(
             name: "1 place, 0's: use 1 | close | grow to 2", threads: [[.use(1)], [.close], [.resize(2)]])
 
+        /// Nothing but the cancel can end the wait.
+        static let sureCancel = PartitionProgram(
+            name: "1 place: enter, cancel who waits | use 1", shares: [0, 0],
+            threads: [[.enter(0), .await(1), .cancel(1), .leave(0)], [.awaitEnter, .mustFail(1)]])
+        static let alone = PartitionProgram(
+            name: "1 place, nobody may wait: alone", shares: [0, 0], waiterLimit: 0,
+            threads: [[.enter(0), .mustFail(0), .mustFail(1), .leave(0), .mustTry(1)]])
+
         static let all = [
-            pair, three, guaranteed, bothShares, ceilinged, bounded, growing, growingUnderLoad, shrinking,
+            sureCancel, alone, pair, three, guaranteed, bothShares, ceilinged, bounded, growing, growingUnderLoad,
+            shrinking,
             shrinkingUnderShare, swinging, sharing, granting, cancelling, timing, closing, closingAndGrowing,
         ]
     }

@@ -26,6 +26,14 @@
         case drop(Int)
         case settleThrough(Int)
         case cancel(Int)
+        /// Waits until that thread waits.
+        case await(Int)
+        /// As `take`, and it is an error if it was refused.
+        case mustTake(Int, as: Int)
+        /// As `take`, and it is an error if it was granted.
+        case mustRefuse(Int, as: Int)
+        /// Spends more than it was granted, which is refused and counted.
+        case overspend(Int)
         case clock(Int64)
         case timerRings
         case reclaimAll
@@ -96,6 +104,19 @@
                 guard let key = key(name) else { return }
                 returned[me] += window.settle(through: CreditLease.ID(key: key))
             case .cancel(let other): cancelWait(of: other)
+            case .await(let other): ModelRuntime.park(on: waiterWords + other * 8, while: { $0 == 0 })
+            case .mustTake(let count, let name):
+                take(count, as: name, by: me)
+                ModelRuntime.expect(has("got \(name)"), "\(count) credits were there, and refused")
+            case .mustRefuse(let count, let name):
+                take(count, as: name, by: me)
+                ModelRuntime.expect(!has("got \(name)"), "\(count) credits were not there, and granted")
+            case .overspend(let count):
+                guard var grant = window.grant(atLeast: count, atMost: count) else {
+                    ModelRuntime.fail("\(count) credits were there, and refused")
+                }
+                ModelRuntime.expect(grant.spend(count + 1) == nil, "more was spent than was granted")
+                ModelRuntime.expect(window.snapshot().overruns == UInt64(count + 1), "\(window.snapshot())")
             case .clock(let now): clock.set(now)
             case .timerRings: _ = core.timerRang(generation: .max)
             case .reclaimAll: window.reclaimAll()

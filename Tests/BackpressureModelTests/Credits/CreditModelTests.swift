@@ -93,8 +93,23 @@
             name: "settle through | settle | drop", capacity: 3, leased: [1, 1, 1],
             threads: [[.settleThrough(1)], [.settle(0)], [.drop(1), .settle(2)]])
 
+        /// Nothing but the cancel can end the wait.
+        static let sureCancel = CreditProgram(
+            name: "wait, cancelled once it waits", leased: [1],
+            threads: [[.wait(1, as: 1)], [.await(0), .cancel(0), .settle(0)]],
+            expect: { ModelRuntime.expect($0.has("cancelled"), "\($0.answers)") })
+        static let alone = CreditProgram(
+            name: "alone: take, refused, settle, take, overspend", capacity: 2,
+            threads: [
+                [
+                    .mustTake(1, as: 0), .mustRefuse(2, as: 1), .mustTake(1, as: 2), .mustRefuse(1, as: 3), .settle(0),
+                    .settle(2), .mustTake(2, as: 4), .settle(4), .overspend(1),
+                ]
+            ])
+
         static let all = [
-            takers, settleOrExpire, extendOrExpire, settleOrDrop, staleAndReused, handOver, bigHead, cancelHead,
+            sureCancel, alone, takers, settleOrExpire, extendOrExpire, settleOrDrop, staleAndReused, handOver, bigHead,
+            cancelHead,
             timedHead,
             expiryServes, dropServes, closing, draining, drainOff, shrinking, growing, shrinkEnds, upTo,
         ]

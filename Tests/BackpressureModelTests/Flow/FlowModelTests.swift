@@ -24,7 +24,7 @@
 
     private let word = "DrainWord.swift"
 
-    private let flowBugs: [FlowBug] = [
+    let flowBugs: [FlowBug] = [
         FlowBug(
             "two owners after a request", word, "decide(seen & DrainLook.owned == 0)", .forceTrue,
             in: FlowModels.requests),
@@ -58,7 +58,33 @@
             "word.fetchOrAcquiringAndReleasing(DrainLook.invalid | DrainLook.owned)", .skip, in: FlowModels.invalid),
         FlowBug(
             "a sink that does not look for room", "FlowSink.swift", "decide(!target.hasRoom)", .forceFalse,
-            in: FlowModels.sinkBestEffort),
+            in: SinkModels.allOrNothing),
+        FlowBug(
+            "a best effort that puts more in than was asked for", "FlowSink.swift", "decide(target.hasRoom)",
+            .forceTrue,
+            in: SinkModels.bestEffort),
+        FlowBug(
+            "a best effort that takes what nobody gets", "FlowSink.swift", "decide(targets.contains { $0.hasRoom })",
+            .forceFalse, in: SinkModels.bestEffort),
+        FlowBug(
+            "two subscribers of a sink for one", "FlowSink.swift", "if decide(isClaimed) { return false }", .forceFalse,
+            in: SinkModels.twice),
+        FlowBug(
+            "a sink that takes elements after its end", "FlowSink.swift",
+            "decide(isEnded) { return Outcome(.terminated) }", .forceFalse, in: SinkModels.finishedBefore),
+        FlowBug(
+            "a sink that ends twice", "FlowSink.swift", "if decide(isEnded) { return [] }", .forceFalse,
+            in: FlowScripts.firstEndCounts),
+        FlowBug(
+            "a late subscriber that never hears of the end", "FlowSink.swift", "if decide(isEnded) { target",
+            .forceFalse,
+            in: SinkModels.early),
+        FlowBug(
+            "an early buffer without a bound", "FlowSink.swift", "decide(early.count < capacity)", .forceTrue,
+            in: SinkModels.early),
+        FlowBug(
+            "a sink that buffers for nobody", "FlowSink.swift", "decide(hasGone)", .forceFalse,
+            in: SinkModels.cancelledFirst),
         FlowBug(
             "a prefix that counts late", "FlowPrefix.swift",
             "word.weakCompareExchangeAcquiringAndReleasing(\n                expected: seen", .skip,
@@ -66,7 +92,7 @@
     ]
 
     @Suite(.serialized) struct FlowModelTests {
-        @Test(arguments: FlowModels.all)
+        @Test(arguments: FlowModels.all + SinkModels.all + FlowScripts.all)
         func holdsInEverySchedule(_ program: FlowModel) {
             let exploration = Explorer.explore(program.model)
             print(exploration.description.prefix(300))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // swift-backpressure
 
-// The demand word, the drain loops and the sink under the model checker: the shipped code, in every schedule.
+// The demand word and the drain loops under the model checker: the shipped code, in every schedule.
 //
 // A subscriber's log is plain memory that every signal writes to: two signals that are not ordered by the word are a
 // data race, whatever else comes of them.
@@ -86,8 +86,8 @@
     enum FlowModels {
         static let all = [
             requests, requestsAndCancel, requestsFromInside, invalid, endAndRequest, window, windowCancel, windowEnd,
-            overflow, overflowEvicts, overflowDrop, overflowCancel, sink, sinkThree, sinkSubscribers, sinkBestEffort,
-            sinkFinish, sinkCancel, prefix, mergeTwo,
+            overflow, overflowEvicts, overflowDrop, overflowCancel, prefix,
+            mergeTwo,
         ]
 
         // MARK: The pull loop
@@ -309,90 +309,6 @@
                 "buffer of 1, oldest: send 2 | request 1 | cancel", setup: { OverflowBench(.dropOldest) },
                 threads: [{ $0.send(1, 2) }, { $0.stage.request(1) }, { $0.stage.cancel() }],
                 check: { $0.expectAll([1, 2]) }))
-
-        // MARK: The sink
-
-        final class SinkBench: @unchecked Sendable {
-            let sink: Flow.Sink<Int>
-            let subscribers: [ModelSubscriber]
-            let results: LockedState<[Int: Flow.EmitResult]> = LockedState([:])
-
-            init(_ delivery: Flow.SinkDelivery, demands: [Demand]) {
-                sink = Flow.Sink(delivery)
-                subscribers = demands.map { ModelSubscriber($0) }
-                for subscriber in subscribers { sink.subscribe(subscriber) }
-            }
-
-            func emit(_ elements: Int...) {
-                for element in elements {
-                    let result = sink.emit(element)
-                    results.withLock { $0[element] = result }
-                }
-            }
-
-            /// All subscribers with demand got what was taken, in one order, each emitter's elements in its own.
-            func expectTaken(of subscribers: [Int]? = nil) {
-                let taken = results.withLock { $0 }.filter { $0.value == .ok }.keys.sorted()
-                let chosen = subscribers.map { $0.map { self.subscribers[$0] } } ?? self.subscribers
-                for subscriber in chosen {
-                    ModelRuntime.expect(subscriber.elements.sorted() == taken, "\(subscriber.elements) of \(taken)")
-                    ModelRuntime.expect(subscriber.elements == chosen[0].elements, "two orders")
-                    for tens in 0..<4 {
-                        let own = subscriber.elements.filter { $0 / 10 == tens }
-                        ModelRuntime.expect(own == own.sorted(), "order of emitter \(tens): \(own)")
-                    }
-                }
-            }
-        }
-
-        static let sink = FlowModel(
-            model: Model(
-                "sink: emit 2 | emit 1", setup: { SinkBench(.unicast(capacity: 4), demands: [.unbounded]) },
-                threads: [{ $0.emit(1, 2) }, { $0.emit(11) }],
-                check: { bench in
-                    bench.expectTaken()
-                    ModelRuntime.expect(bench.subscribers[0].elements.count == 3, "something was refused")
-                }))
-
-        static let sinkThree = FlowModel(
-            model: Model(
-                "sink of 1: emit | emit | request 1", setup: { SinkBench(.unicast(capacity: 1), demands: [1]) },
-                threads: [{ $0.emit(1) }, { $0.emit(11) }, { $0.subscribers[0].subscription?.request(1) }],
-                check: { $0.expectTaken() }))
-
-        static let sinkSubscribers = FlowModel(
-            model: Model(
-                "sink, 2 subscribers, capacity 1: emit | emit",
-                setup: { SinkBench(.buffered(capacity: 1), demands: [.unbounded, .unbounded]) },
-                threads: [{ $0.emit(1) }, { $0.emit(11) }], check: { $0.expectTaken() }))
-
-        static let sinkBestEffort = FlowModel(
-            model: Model(
-                "sink, all or nothing, demands 1 and 2: emit | emit",
-                setup: { SinkBench(.allOrNothing, demands: [1, 2]) },
-                threads: [{ $0.emit(1) }, { $0.emit(11) }],
-                check: { bench in
-                    bench.expectTaken()
-                    ModelRuntime.expect(bench.subscribers[0].elements.count == 1, "not one taken")
-                }))
-
-        static let sinkFinish = FlowModel(
-            model: Model(
-                "sink: emit | finish", setup: { SinkBench(.unicast(capacity: 2), demands: [.unbounded]) },
-                threads: [{ $0.emit(1) }, { $0.sink.finish() }],
-                check: { bench in
-                    bench.expectTaken()
-                    ModelRuntime.expect(bench.subscribers[0].ends == ["complete"], "\(bench.subscribers[0].ends)")
-                }))
-
-        static let sinkCancel = FlowModel(
-            model: Model(
-                "sink: emit | cancel", setup: { SinkBench(.buffered(capacity: 2), demands: [.unbounded]) },
-                threads: [{ $0.emit(1) }, { $0.subscribers[0].subscription?.cancel() }],
-                check: { bench in
-                    ModelRuntime.expect(bench.subscribers[0].elements.count <= 1, "doubled")
-                    ModelRuntime.expect(bench.sink.subscriberCount == 0, "still there")
-                }))
 
         // MARK: The prefix
 

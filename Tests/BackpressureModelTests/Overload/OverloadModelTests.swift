@@ -22,6 +22,19 @@
         case tryUse
         case replace(Int)
         case cancel(Int)
+        /// Waits until that thread waits.
+        case await(Int)
+        /// Waits until somebody has entered by `enter`.
+        case awaitEnter
+        /// Enters without waiting, and stays until `leave`.
+        case enter
+        case leave
+        /// As `enter`, and it is an error if it was admitted.
+        case mustRefuse
+        /// The limit that is in force.
+        case limitIs(Int)
+        /// Closed, with one call left: who waits for the last one is told when it leaves, and not before.
+        case leaveLast
         case close
     }
 
@@ -68,6 +81,26 @@
                 if case .entered = core.enter(0, now: 10, deadline: .max, mayWait: false) { hold() }
             case .replace(let limit): core.replace(FixedLimit(limit))
             case .cancel(let other): cancelWait(of: other)
+            case .await(let other): ModelRuntime.park(on: memory + other * 8, while: { $0 == 0 })
+            case .awaitEnter: ModelRuntime.park(on: memory + 120, while: { $0 == 0 })
+            case .enter:
+                guard case .entered = core.enter(0, now: 10, deadline: .max, mayWait: false) else {
+                    ModelRuntime.fail("a place was there, and refused")
+                }
+                ModelRuntime.atomicStore(memory + 120, 1, .releasing)
+            case .leave: core.settle(0, began: 5, .success)
+            case .mustRefuse:
+                if case .entered = core.enter(0, now: 10, deadline: .max, mayWait: false) {
+                    ModelRuntime.fail("there was no place, and one was given")
+                }
+            case .leaveLast:
+                guard let waiter = core.watchDrain() else { ModelRuntime.fail("drained, and a call runs") }
+                core.settle(0, began: 5, .success)
+                ModelRuntime.expect(!waiter.park(SleepingTask(bits: 1000)), "nobody was told of the last call")
+                ModelRuntime.expect(core.conclude(waiter) == nil, "the wait for the last call was not granted")
+            case .limitIs(let limit):
+                let now = core.state.withLock { $0.books.limit }
+                ModelRuntime.expect(now == limit, "the limit is \(now), not \(limit)")
             case .close: _ = core.close()
             }
         }
@@ -126,6 +159,8 @@
         var waiterLimit = 3
         var isLearning = false
         var isShrinking = false
+        /// What the limit is in the end, if that does not depend on the schedule.
+        var lastLimit: Int?
         let threads: [[AdmissionOp]]
 
         var description: String { name }
@@ -142,7 +177,10 @@
                 threads: threads.enumerated().map { me, operations in
                     { bench in for operation in operations { bench.run(operation, by: me) } }
                 },
-                check: { $0.check() })
+                check: { bench in
+                    bench.check()
+                    if let limit = this.lastLimit { bench.run(.limitIs(limit), by: 0) }
+                })
         }
 
         static let pair = AdmissionProgram(name: "limit 1: use | use", threads: [[.mustUse], [.mustUse]])
@@ -163,8 +201,25 @@
         static let relearning = AdmissionProgram(
             name: "learning: use, use | replace", limit: 1, isLearning: true, threads: [[.use, .use], [.replace(2)]])
 
+        /// What the former algorithm learns while it is replaced is of no use.
+        static let replacing = AdmissionProgram(
+            name: "learning: use, use | replace by 3", limit: 1, isLearning: true, lastLimit: 3,
+            threads: [[.use, .use], [.replace(3)]])
+        /// Nothing but the cancel can end the wait.
+        static let sureCancel = AdmissionProgram(
+            name: "limit 1: enter, cancel who waits | use",
+            threads: [[.enter, .await(1), .cancel(1), .leave], [.awaitEnter, .mustFail]])
+        static let alone = AdmissionProgram(
+            name: "limit 1, nobody may wait: alone", waiterLimit: 0,
+            threads: [[.enter, .mustRefuse, .mustFail, .leave, .enter, .close, .mustFail, .leaveLast]])
+        static let learningAlone = AdmissionProgram(
+            name: "learning: alone", limit: 2, isLearning: true,
+            threads: [[.enter, .leave, .limitIs(2), .enter, .leave, .limitIs(1), .enter, .leave, .limitIs(2)]])
+
         static let all = [
-            pair, sharing, bounded, swapping, shrinking, cancelling, closing, learning, relearning,
+            pair, sharing, bounded, swapping, shrinking, cancelling, closing, learning, relearning, replacing,
+            sureCancel,
+            alone, learningAlone,
         ]
     }
 
@@ -178,6 +233,11 @@
         case late(BreakerOutcome)
         /// A call that never reports.
         case lose
+        /// As `call`, and it is an error if it was turned away.
+        case mustPass(BreakerOutcome)
+        /// It is an error if a call is let through.
+        case mustReject
+        case stateIs(BreakerState)
     }
 
     /// A breaker that has just opened; half-open lets one call through.
@@ -215,6 +275,14 @@
             case .late(let outcome): early.take()?.report(outcome)
             case .lose:
                 if let permit = try? breaker.begin() { lost = consume permit }
+            case .mustPass(let outcome):
+                guard let permit = try? breaker.begin() else { ModelRuntime.fail("a call was turned away") }
+                permit.report(outcome)
+            case .mustReject:
+                guard let permit = try? breaker.begin() else { return }
+                permit.report(.ignored)
+                ModelRuntime.fail("a call was let through")
+            case .stateIs(let state): ModelRuntime.expect(breaker.state == state, "it is \(breaker.state.rawValue)")
             case .call(let outcome):
                 guard let permit = try? breaker.begin() else { return }
                 let before = ModelRuntime.atomicFetchAdd(running, 1, .acquiringAndReleasing)
@@ -292,8 +360,20 @@
             name: "half-open, 2: lost | succeed | clock, fail", isBounded: false, quota: 2, wait: 50,
             threads: [[.lose], [.call(.success)], [.clock(200), .call(.failure())]])
 
+        static let aloneOpen = BreakerProgram(
+            name: "alone: open until its delay has passed", isBounded: false,
+            threads: [
+                [.transition(.open), .clock(199), .mustReject, .clock(200), .mustPass(.success), .stateIs(.closed)]
+            ])
+        static let aloneHalfOpen = BreakerProgram(
+            name: "alone: half-open until its wait is over", wait: 50,
+            threads: [
+                [.lose, .clock(149), .mustReject, .stateIs(.halfOpen), .clock(150), .mustReject, .stateIs(.open)]
+            ])
+
         static let all = [
-            probes, ignored, healing, byHand, late, twoProbes, twoProbesIgnored, twoProbesMixed, lost, lostOfTwo,
+            aloneOpen, aloneHalfOpen, probes, ignored, healing, byHand, late, twoProbes, twoProbesIgnored,
+            twoProbesMixed, lost, lostOfTwo,
         ]
     }
 

@@ -15,6 +15,8 @@
         case request
         /// A retry, if there is one, that ends at once.
         case retry
+        /// As `retry`, and it is an error if there is none.
+        case mustRetry
         case record(isAnswered: Bool)
         case clock(Int64)
     }
@@ -54,6 +56,10 @@
                 _ = ModelRuntime.atomicFetchAdd(memory, 1, .acquiringAndReleasing)
                 running -= 1
                 budget.endRetry()
+            case .mustRetry:
+                let before = retries
+                run(.retry)
+                ModelRuntime.expect(retries == before + 1, "a retry was there, and refused")
             case .record(let isAnswered): budget.record(isAnswered: isAnswered)
             case .clock(let now): clock.set(now)
             }
@@ -100,7 +106,12 @@
             most: 0,
             threads: [[.request, .record(isAnswered: false), .retry], [.record(isAnswered: false), .retry]])
 
-        static let all = [ratio, half, atOnce, spent]
+        static let alone = BudgetProgram(
+            name: "alone: request x2, retry, answered, retry", ratio: 1, atOnce: 1,
+            tokens: RetryTokens(maximum: 2, ratio: 1),
+            threads: [[.request, .request, .mustRetry, .record(isAnswered: true), .mustRetry, .retry]])
+
+        static let all = [ratio, half, atOnce, spent, alone]
     }
 
     // MARK: - The registry

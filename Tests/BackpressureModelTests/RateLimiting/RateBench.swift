@@ -41,6 +41,12 @@
         case refund(Int)
         case penalize(Int)
         case setBurst(Int)
+        /// One token in so many nanoseconds.
+        case setRate(Int)
+        /// As `tryAcquire`, and it is an error if there were too few.
+        case mustTake(Int)
+        /// As `tryAcquire`, and it is an error if there were enough.
+        case mustDeny(Int)
         /// Moves the clock on by so many nanoseconds.
         case tick(UInt64)
         /// Waits until that thread waits or is done.
@@ -101,6 +107,13 @@
             case .penalize(let count):
                 bucket.penalize(count)
                 penalized += count
+            case .mustTake(let count):
+                let isAllowed = bucket.tryAcquire(count).isAllowed
+                ModelRuntime.expect(isAllowed, "\(count) tokens were there, and denied")
+                if isAllowed { allowed += count }
+            case .mustDeny(let count):
+                ModelRuntime.expect(!bucket.tryAcquire(count).isAllowed, "\(count) tokens were not there, and given")
+            case .setRate(let nanoseconds): bucket.setRate(.every(.nanoseconds(nanoseconds)), burst: bucket.burst)
             case .setBurst(let burst): bucket.setRate(bucket.rate, burst: burst)
             case .tick(let nanoseconds): _ = ModelRuntime.atomicFetchAdd(memory, nanoseconds, .acquiringAndReleasing)
             case .await(let other): ModelRuntime.park(on: memory + 16 + other * 8, while: { $0 == 0 })

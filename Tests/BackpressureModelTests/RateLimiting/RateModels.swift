@@ -186,10 +186,53 @@
             threads: [[.acquire(1)], [.await(0), .cancel(0)]],
             check: { bench in expect(bench.ended == [.cancelled], "\(bench.granted) \(bench.ended)") })
 
-        static let all = [
-            race, crowd, ticking, torn, refunding, penalizing, shrinking, growing, handOver, newcomer, passing,
-            cancelling, nextInLine, timing, reserving, booking,
-            overtaking, sureCancel,
-        ]
+        /// One thread: what it is answered, to the nanosecond.
+        static let alone: [RateModel] = {
+            func alone(_ name: String, burst: Int = 1, rate: Rate? = nil, _ ops: [RateOp]) -> RateModel {
+                var model = RateModel(name: "alone: " + name, burst: burst, threads: [ops], check: { _ in })
+                if let rate { model.rate = rate }
+                return model
+            }
+            return [
+                alone(
+                    "taken, denied, there again",
+                    [.mustTake(1), .mustDeny(1), .tick(9), .mustDeny(1), .tick(1), .mustTake(1)]),
+                alone(
+                    "denied twice and there",
+                    [.mustTake(1), .tick(9), .mustDeny(1), .mustDeny(1), .tick(1), .mustTake(1)]),
+                alone("all of a burst", burst: 3, [.mustTake(3), .tick(29), .mustDeny(3), .mustTake(2), .mustDeny(1)]),
+                alone(
+                    "a faster rate",
+                    [.mustTake(1), .setRate(5), .tick(5), .mustTake(1), .tick(4), .mustDeny(1), .tick(1), .mustTake(1)]),
+                alone(
+                    "a slower rate",
+                    [
+                        .mustTake(1), .setRate(20), .tick(20), .mustTake(1), .tick(19), .mustDeny(1), .tick(1),
+                        .mustTake(1),
+                    ]),
+                alone(
+                    "thirds", burst: 1, rate: Rate(3, per: .nanoseconds(10)),
+                    [
+                        .mustTake(1), .tick(3), .mustDeny(1), .tick(1), .mustTake(1), .tick(3), .mustDeny(1), .tick(1),
+                        .mustTake(1),
+                    ]),
+                alone(
+                    "a smaller burst", burst: 4,
+                    [.setBurst(2), .mustDeny(3), .mustTake(2), .mustDeny(1), .tick(10), .mustTake(1)]),
+                alone(
+                    "a greater burst", burst: 2, [.mustTake(2), .setBurst(3), .tick(30), .mustTake(3), .mustDeny(1)]),
+                alone("a refund", burst: 2, [.mustTake(2), .refund(1), .mustTake(1), .mustDeny(1)]),
+                alone(
+                    "acquired at once, again and again", burst: 3,
+                    [.acquire(1), .acquire(1), .acquire(1), .mustDeny(1)]),
+            ]
+        }()
+
+        static let all =
+            [
+                race, crowd, ticking, torn, refunding, penalizing, shrinking, growing, handOver, newcomer, passing,
+                cancelling, nextInLine, timing, reserving, booking,
+                overtaking, sureCancel,
+            ] + alone
     }
 #endif

@@ -27,6 +27,8 @@
         private weak var watched: SemaphoreCore?
         let core: Unmanaged<SemaphoreCore>
         let word: PermitWord
+        /// How often a task that found permits was asked to let others run first.
+        private(set) var yields = 0
         private(set) var notes: [[Note]] = Array(repeating: [], count: 8)
         /// What each thread holds, one entry an acquisition.
         private var hands: [[Int]] = Array(repeating: [], count: 8)
@@ -110,7 +112,9 @@
                 }
                 switch outcome {
                 case .done: return nil
-                case .yieldDue: continue
+                case .yieldDue:
+                    yields += 1
+                    continue
                 case .timedOut: return .timedOut
                 case .closed: return .closed
                 case .exceedsLimit: return .exceedsLimit
@@ -231,6 +235,11 @@
 
         // MARK: - The contract
 
+        /// How acquisitions ended that were not granted.
+        var rejections: [Rejection] {
+            notes.joined().compactMap { if case .rejected(let reason) = $0 { reason } else { nil } }
+        }
+
         func check(bypass: Int) {
             ModelRuntime.expect(
                 passes <= bypass, "\(passes) newcomers passed somebody who waited, of at most \(bypass)")
@@ -243,6 +252,8 @@
                 snapshot.available == snapshot.limit - snapshot.forgotten && snapshot.limit == limit,
                 "permits were lost or made: \(snapshot)")
             ModelRuntime.expect(snapshot.waiting == 0, "somebody still waits: \(snapshot)")
+            let refused = notes.joined().count { $0 == .refused }
+            ModelRuntime.expect(snapshot.refused == UInt64(refused), "\(refused) refused, counted: \(snapshot.refused)")
             ModelRuntime.expect(snapshot.peakWaiting <= waiterLimit, "\(snapshot.peakWaiting) waited")
             ModelRuntime.expect(
                 snapshot.acquisitions >= UInt64(acquired), "\(acquired) acquisitions, counted: \(snapshot.acquisitions)"

@@ -17,6 +17,10 @@
         /// Gives back what was acquired last, or what the thread began with.
         case give
         case tryUse(Int)
+        /// As `tryUse`, and it is an error if there were too few.
+        case mustTry(Int)
+        /// As `tryUse`, and it is an error if there were enough.
+        case mustRefuse(Int)
         /// As `tryUse(1)`, counted if it passed somebody who waited.
         case tryPass
         case forget
@@ -43,6 +47,8 @@
         /// Whether the first swap of an acquisition guesses what the word holds.
         var guesses = false
         var strategy = Strategy.exhaustive
+        /// How often tasks yield, if that does not depend on the schedule.
+        var yields: Int?
         let threads: [[SemaphoreOp]]
 
         var description: String { name }
@@ -59,7 +65,35 @@
                 threads: threads.enumerated().map { me, operations in
                     { bench in for operation in operations { bench.run(operation, by: me) } }
                 },
-                check: { $0.check(bypass: Int(this.fairness.bypass)) })
+                check: { bench in
+                    bench.check(bypass: Int(this.fairness.bypass))
+                    if let yields = this.yields {
+                        ModelRuntime.expect(bench.yields == yields, "\(bench.yields) yields, not \(yields)")
+                    }
+                    for reason in bench.rejections {
+                        ModelRuntime.expect(this.allows(reason), "an acquisition ended with \(reason)")
+                    }
+                })
+        }
+
+        /// Whether there is something in the program that can end an acquisition so.
+        private func allows(_ reason: Rejection) -> Bool {
+            let operations = threads.joined()
+            return switch reason {
+            case .closed, .finished: operations.contains { if case .close = $0 { true } else { false } }
+            case .cancelled: operations.contains { if case .cancel = $0 { true } else { false } }
+            case .timedOut: operations.contains { if case .timerRings = $0 { true } else { false } }
+            case .full: waiterLimit < .max
+            case .exceedsLimit:
+                operations.contains { operation in
+                    switch operation {
+                    case .resize: true
+                    case .use(let count): count > limit
+                    default: false
+                    }
+                }
+            default: false
+            }
         }
     }
 
@@ -70,6 +104,12 @@
             case .take(let count): acquire(count, by: me)
             case .give: release(by: me)
             case .tryUse(let count): if tryAcquire(count, by: me) { release(by: me) }
+            case .mustTry(let count):
+                let isAcquired = tryAcquire(count, by: me)
+                ModelRuntime.expect(isAcquired, "\(count) permits were there, and refused")
+                if isAcquired { release(by: me) }
+            case .mustRefuse(let count):
+                ModelRuntime.expect(!tryAcquire(count, by: me), "\(count) permits were not there, and given")
             case .tryPass: tryPass(by: me)
             case .forget: forget(by: me)
             case .restore(let count): restore(count)
@@ -224,6 +264,29 @@
                 threads: [[.give], [.resize(1), .drop], [.give]]),
         ])
 
+        /// One thread: what it is answered, exactly.
+        static let alone = all([
+            SemaphoreModel(
+                name: "3: alone", limit: 3,
+                threads: [
+                    [.mustTry(3), .mustTry(1), .use(2), .take(2), .mustTry(1), .mustRefuse(2), .give, .mustTry(3)]
+                ]),
+            SemaphoreModel(
+                name: "2: alone, resized", limit: 2,
+                threads: [
+                    [
+                        .mustRefuse(3), .resize(3), .mustTry(3), .take(2), .resize(2), .mustRefuse(1), .give,
+                        .mustTry(2),
+                        .resize(1), .mustRefuse(2), .mustTry(1),
+                    ]
+                ]),
+            SemaphoreModel(
+                name: "2: alone, forgotten", limit: 2,
+                threads: [[.take(1), .forget, .mustRefuse(2), .mustTry(1), .restore(1), .mustTry(2)]]),
+            SemaphoreModel(name: "budget: alone, use x3", turns: 1, yields: 1, threads: [[.use(1), .use(1), .use(1)]]),
+            SemaphoreModel(name: "alone, closed", threads: [[.use(1), .close, .use(1), .mustRefuse(1)]]),
+        ])
+
         /// Others than first in, first out.
         static let orders = all([
             SemaphoreModel(
@@ -275,7 +338,7 @@
             ]) + guesses([SemaphoreModel(name: "use | tryUse", threads: [[.use(1)], [.tryUse(1)]])])
 
         static var every: [SemaphoreModel] {
-            permits + guessing + weights + endings + resizing + forgetting + orphans + orders
+            permits + guessing + weights + endings + resizing + forgetting + orphans + orders + alone
         }
     }
 #endif

@@ -68,11 +68,11 @@ struct DrainWord: @unchecked Sendable {
         guard demand.count > 0 else { return refuse(demand) }
         var seen = word.loadRelaxed()
         while true {
-            if seen & DrainLook.cancelled != 0 { return false }
+            if decide(seen & DrainLook.cancelled != 0) { return false }
             // No wrap: a total of 2^60 and a demand of 2^63 fit an unsigned word.
             let total = min((seen >> DrainLook.shift) &+ UInt64(demand.count), DrainLook.unbounded)
             let next = total << DrainLook.shift | seen & DrainLook.flags | DrainLook.owned
-            if next == seen { return false }
+            if decide(next == seen) { return false }
             let (exchanged, original) = word.weakCompareExchangeAcquiringAndReleasing(expected: seen, desired: next)
             if exchanged { return decide(seen & DrainLook.owned == 0) }
             seen = original
@@ -83,19 +83,20 @@ struct DrainWord: @unchecked Sendable {
     @inline(never)
     func refuse(_ demand: Demand) -> Bool {
         invalid.storeRelaxed(UInt64(bitPattern: demand.count))
-        return word.fetchOrAcquiringAndReleasing(DrainLook.invalid | DrainLook.owned) & DrainLook.owned == 0
+        return decide(
+            word.fetchOrAcquiringAndReleasing(DrainLook.invalid | DrainLook.owned) & DrainLook.owned == 0)
     }
 
     /// Something lies ready for the owner; true when that is the caller, who must drain.
     @inlinable @inline(__always)
     func signal() -> Bool {
-        word.fetchOrAcquiringAndReleasing(DrainLook.signalled | DrainLook.owned) & DrainLook.owned == 0
+        decide(word.fetchOrAcquiringAndReleasing(DrainLook.signalled | DrainLook.owned) & DrainLook.owned == 0)
     }
 
     /// The subscriber wants no more; true when the caller now owns the word and must drain.
     @inlinable @inline(__always)
     func cancel() -> Bool {
-        word.fetchOrAcquiringAndReleasing(DrainLook.cancelled | DrainLook.owned) & DrainLook.owned == 0
+        decide(word.fetchOrAcquiringAndReleasing(DrainLook.cancelled | DrainLook.owned) & DrainLook.owned == 0)
     }
 
     /// What the word says; anybody may look, but only for the owner does it stay true that nobody else owns it.
@@ -115,7 +116,7 @@ struct DrainWord: @unchecked Sendable {
     func leave(_ look: inout DrainLook) -> Bool {
         let (exchanged, original) = word.compareExchangeAcquiringAndReleasing(
             expected: look.bits, desired: look.bits & ~DrainLook.owned)
-        if exchanged { return true }
+        if decide(exchanged) { return true }
         look = DrainLook(bits: original)
         return false
     }

@@ -70,7 +70,7 @@ where Downstream.Input == Iterator.Element {
         var look = word.look()
         while true {
             look = send(&state.pointee, to: &downstream.pointee, look)
-            if look.mustStop || state.pointee.ahead == nil { return end(look) }
+            if decide(look.mustStop) || state.pointee.ahead == nil { return end(look) }
             if word.leave(&look) { return }
         }
     }
@@ -86,12 +86,12 @@ where Downstream.Input == Iterator.Element {
     ) -> DrainLook {
         let word = self.word
         var look = first
-        while !look.mustStop, state.emitted < look.requested, let element = state.ahead {
+        while decide(!look.mustStop), decide(state.emitted < look.requested), let element = state.ahead {
             state.emitted &+= 1
             downstream.onNext(element)
             look = word.look()
             // A cancelled iterator is not asked again.
-            if !look.mustStop { state.ahead = state.iterator.next() }
+            if decide(!look.mustStop) { state.ahead = state.iterator.next() }
         }
         return look
     }
@@ -104,8 +104,8 @@ where Downstream.Input == Iterator.Element {
         state.pointee.ahead = nil
         state.pointee.isSeated = false
         var downstream = self.downstream.move()
-        if look.isCancelled { return }
-        if look.isInvalid {
+        if decide(look.isCancelled) { return }
+        if decide(look.isInvalid) {
             downstream.onError(Flow.InvalidDemand(word.invalidDemand))
         } else if let failure {
             downstream.onError(failure)

@@ -114,7 +114,7 @@ where Downstream.Input == Machine.Output {
     @inlinable
     func open(_ connect: () -> Void) {
         downstream.pointee.onSubscribe(self)
-        if !word.look().isCancelled { connect() }
+        if decide(!word.look().isCancelled) { connect() }
         run()
     }
 
@@ -146,8 +146,8 @@ where Downstream.Input == Machine.Output {
         var look = word.look()
         while true {
             // In this order: laying the signal down is a new look, which may show a cancellation.
-            if look.isSignalled { look = word.clearSignal() }
-            if look.mustStop { return end(look) }
+            if decide(look.isSignalled) { look = word.clearSignal() }
+            if decide(look.mustStop) { return end(look) }
             let unmet = look.unmet(after: seat.pointee.emitted)
             let order = machine.withLock { Guarded($0.value.next(unmet: unmet)) }
             switch order.value {
@@ -172,7 +172,7 @@ where Downstream.Input == Machine.Output {
     @inlinable
     @inline(never)
     func end(_ look: DrainLook) {
-        guard !look.isCancelled else {
+        guard decide(!look.isCancelled) else {
             word.close()
             seat.pointee.isTaken = false
             let downstream = self.downstream.move()

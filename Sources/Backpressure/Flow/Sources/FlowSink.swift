@@ -6,7 +6,8 @@
 // ## Algorithm
 // Each subscriber has a stage with a bounded buffer. `emit` decides under the sink's lock, with every stage's own lock
 // inside it, who gets the element, and puts it in; the stages are woken after, so that no signal runs under a lock.
-// Between two emissions room only grows, so what was decided under the lock holds.
+// Between two emissions room only grows, so what was decided under the lock holds; except that a subscriber may cancel
+// at any time: then its stage does not take the element, and what counts is who did.
 //
 // ## Invariants
 // I1. All subscribers get elements in one order, that of the sink's lock; concurrent emitters are put into it.
@@ -193,7 +194,11 @@ extension Flow {
             stage.open {
                 state.withLock { state in state.add(stage) }
             }
-            if stage.word.look().isCancelled { state.withLock { $0.hasGone = true } }
+            if decide(stage.word.look().isCancelled) {
+                // It may have cancelled before it was added: then what waits for it still waits here.
+                var early = state.withLock { Guarded($0.abandon()) }.value
+                while let element = early.popFirst() { rules.drop(element, .abandoned) }
+            }
             rules.onRoom?()
         }
     }
@@ -209,8 +214,10 @@ protocol SinkTarget<Element>: AnyObject, Sendable {
     var lag: Int { get }
     var unmetDemand: Demand { get }
     var isAsked: Bool { get }
-    /// Puts an element in, without a signal; there is room.
-    func put(_ element: Element)
+    /// Puts an element in, without a signal; there is room, or it is gone.
+    ///
+    /// - Returns: Whether it was there to take it.
+    func put(_ element: Element) -> Bool
     /// Puts the end in, without a signal.
     func putEnd(_ error: (any Error)?)
     /// Sends what was put in; the caller holds no lock.
@@ -237,7 +244,13 @@ extension Stage: SinkTarget where Machine == OverflowMachine<Downstream.Input> {
     }
 
     @inlinable
-    func put(_ element: Downstream.Input) { ask { $0.keep(element, .max) } }
+    func put(_ element: Downstream.Input) -> Bool {
+        ask { machine in
+            if decide(machine.isClosed) { return false }
+            machine.keep(element, .max)
+            return true
+        }
+    }
 
     @inlinable
     func putEnd(_ error: (any Error)?) { ask { $0.end(error) } }
@@ -281,27 +294,36 @@ struct SinkState<Element: Sendable>: Sendable {
 
     @inlinable
     mutating func claim() -> Bool {
-        if isClaimed { return false }
+        if decide(isClaimed) { return false }
         isClaimed = true
         return true
+    }
+
+    /// The only subscriber is gone; returns what waited for it.
+    @inlinable
+    mutating func abandon() -> FlowQueue<Element> {
+        hasGone = true
+        defer { early = FlowQueue() }
+        return early
     }
 
     @inlinable
     mutating func prune() {
         guard targets.contains(where: { $0.isGone }) else { return }
         targets.removeAll { $0.isGone }
-        if isClaimed { hasGone = true }
+        if decide(isClaimed) { hasGone = true }
     }
 
     @inlinable
     mutating func add(_ target: some SinkTarget<Element>) {
-        while let element = early.popFirst() { target.put(element) }
-        if isEnded { target.putEnd(error) } else { targets.append(target) }
+        // The caller owns its word, so it is not gone.
+        while let element = early.popFirst() { _ = target.put(element) }
+        if decide(isEnded) { target.putEnd(error) } else { targets.append(target) }
     }
 
     @inlinable
     mutating func end(_ error: (any Error)?) -> [any SinkTarget<Element>] {
-        if isEnded { return [] }
+        if decide(isEnded) { return [] }
         isEnded = true
         self.error = error
         let targets = targets
@@ -323,26 +345,36 @@ struct SinkState<Element: Sendable>: Sendable {
 
     @inlinable
     mutating func emit(_ element: Element, _ delivery: Flow.SinkDelivery, _ capacity: Int) -> Outcome {
-        if isEnded { return Outcome(.terminated) }
+        if decide(isEnded) { return Outcome(.terminated) }
         prune()
         if targets.isEmpty {
             guard case .unicast = delivery else { return Outcome(.noSubscriber) }
-            if hasGone { return Outcome(.cancelled) }
-            guard early.count < capacity else { return Outcome(.overflow) }
+            if decide(hasGone) { return Outcome(.cancelled) }
+            guard decide(early.count < capacity) else { return Outcome(.overflow) }
             early.append(element)
             return Outcome(.ok)
         }
         var outcome = Outcome(.ok)
+        var isTaken = false
         if case .bestEffort = delivery {
-            guard targets.contains(where: { $0.hasRoom }) else { return Outcome(.overflow) }
+            guard decide(targets.contains { $0.hasRoom }) else { return Outcome(.overflow) }
             for target in targets {
-                if decide(target.hasRoom) { target.put(element) } else { outcome.missed += 1 }
+                if decide(target.hasRoom) { isTaken = target.put(element) || isTaken } else { outcome.missed += 1 }
             }
         } else {
             for target in targets where decide(!target.hasRoom) { return Outcome(.overflow) }
-            for target in targets { target.put(element) }
+            for target in targets { isTaken = target.put(element) || isTaken }
         }
+        guard decide(isTaken) else { return refusal(delivery) }
         outcome.wake = targets
         return outcome
+    }
+
+    /// All that had room were gone by the time that they should have taken it.
+    @inlinable
+    mutating func refusal(_ delivery: Flow.SinkDelivery) -> Outcome {
+        prune()
+        if case .unicast = delivery { return Outcome(.cancelled) }
+        return Outcome(targets.isEmpty ? .noSubscriber : .overflow)
     }
 }
