@@ -25,7 +25,8 @@ extension ChannelCore {
             }
             pumpPastStewards(&state, &effects)
             if state.receivers.isEmpty, takeOut(&state, to: destination) {
-                pump(&state, &effects, thorough: false)
+                // The room is the first waiting sender's, and the next receive finds its element without the lock.
+                pump(&state, &effects, thorough: true)
                 settle(&state)
                 return (done, nil)
             }
