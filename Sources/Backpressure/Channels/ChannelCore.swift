@@ -34,10 +34,10 @@ enum ChannelOutcome: UInt8, Sendable {
 class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     let ring: Ring
     let layout: SlotLayout
-    /// Whether an element is eight bytes that mean nothing to anybody: then a move is a load and a store, where the
-    /// type's own costs a hundred instructions.
-    private let isWord: Bool
     let overflow: OverflowPolicy
+    /// Whether an element is eight bytes that mean nothing to anybody: then a move is a load and a store, where the
+    /// type's own costs a hundred instructions. (It lies in what the policy leaves of its last word.)
+    private let isWord: Bool
     /// How many newcomers may pass a waiter; 0 is strict.
     let bypass: UInt64
     let timeSource: TimeSource
