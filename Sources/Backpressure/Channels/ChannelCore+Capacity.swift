@@ -67,6 +67,7 @@ extension ChannelCore {
     }
 
     /// Whether there is room for who `mayWait` for it, or may not.
+    @inline(__always)
     func hasRoom(_ state: borrowing ChannelState, for count: Int = 1, mayWait: Bool) -> Bool {
         hasRoom(state, for: count) && !(mayWait && state.pressure.isPaused)
     }
@@ -106,7 +107,13 @@ extension ChannelCore {
     // MARK: Watermarks
 
     /// Takes note of the level; the gate is closed.
+    @inline(__always)
     func notePressure(_ state: inout ChannelState) {
+        if watermarkBox != nil { updatePressure(&state) }
+    }
+
+    @inline(never)
+    private func updatePressure(_ state: inout ChannelState) {
         guard let watermarks, state.isGated else { return }
         let high = min(watermarks.high, state.capacity)
         state.pressure.update(level: logicalCount(state), low: min(watermarks.low, high - 1), high: high)

@@ -58,6 +58,7 @@ extension ChannelCore {
     }
 
     /// Whether the gate must stay closed for those who wait for the end (D1).
+    @inline(__always)
     func isDraining(_ state: borrowing ChannelState) -> Bool {
         decide(state.closure != .open && !state.drainers.isEmpty)
     }

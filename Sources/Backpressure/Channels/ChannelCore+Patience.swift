@@ -31,6 +31,7 @@ extension ChannelCore {
 
     /// The sender that has waited longest, if its patience is over, too: deadlines alone do not tell those apart that
     /// began to wait at one instant.
+    @inline(__always)
     private func firstDue(_ state: borrowing ChannelState, instead due: WaiterRef) -> WaiterRef {
         guard let first = state.senders.first?.pointer, first.pointee.fallsBack else { return due }
         return first.pointee.deadline <= due.pointer.pointee.deadline ? WaiterRef(first) : due

@@ -50,35 +50,43 @@ extension ChannelCore {
     // MARK: Counting
 
     /// Claimed slots; exact while the gate is closed.
+    @inline(__always)
     func claimed(_ state: borrowing ChannelState) -> Int {
         ring.geometry.distance(tail: state.tail, head: state.head)
     }
 
     /// Elements that are in; exact while the gate is closed.
+    @inline(__always)
     func depth(_ state: borrowing ChannelState) -> Int {
         claimed(state) - state.debt + state.spill.count
     }
 
     /// What counts against the capacity: elements, and room that is reserved.
+    @inline(__always)
     func logicalCount(_ state: borrowing ChannelState) -> Int { depth(state) + state.reserved }
 
     /// Whether every claimed slot is owed to an eviction: then the oldest element is the first beside the ring.
+    @inline(__always)
     func isRingOwed(_ state: borrowing ChannelState) -> Bool { decide(state.debt == claimed(state)) }
 
+    @inline(__always)
     func hasRoom(_ state: borrowing ChannelState) -> Bool {
         decide(logicalCount(state) < state.capacity)
     }
 
     /// Whether `count` more fit.
+    @inline(__always)
     func hasRoom(_ state: borrowing ChannelState, for count: Int) -> Bool {
         count == 1 ? hasRoom(state) : decide(logicalCount(state) <= state.capacity - count)
     }
 
     /// How many elements have been taken over so far; exact while the gate is closed.
+    @inline(__always)
     func sendOrdinal(_ state: borrowing ChannelState) -> UInt64 {
         ring.geometry.ordinal(state.tail) &+ UInt64(state.spill.count) &+ state.besideRing
     }
 
+    @inline(__always)
     func receiveOrdinal(_ state: borrowing ChannelState) -> UInt64 {
         ring.geometry.ordinal(state.head) &+ state.besideRing
     }
@@ -86,12 +94,14 @@ extension ChannelCore {
     // MARK: Who may pass whom
 
     /// Whether a newcomer may send although others wait to; the bound of `Fairness` is here.
+    @inline(__always)
     func mayPassSenders(_ state: borrowing ChannelState) -> Bool {
         guard let first = state.senders.first else { return true }
         return state.hasSenderSteward && decide(sendOrdinal(state) < passLimit(first))
     }
 
     /// Whether a newcomer may receive although others wait to.
+    @inline(__always)
     func mayPassReceivers(_ state: borrowing ChannelState) -> Bool {
         guard let first = state.receivers.first else { return true }
         return state.hasReceiverSteward && decide(receiveOrdinal(state) < passLimit(first))
@@ -104,17 +114,20 @@ extension ChannelCore {
 
     /// The ring position at which nobody may pass `waiter` any more, if nothing more goes beside the ring before the
     /// gate is closed again; and nothing does.
+    @inline(__always)
     private func passWord(_ waiter: WaiterRef, _ state: borrowing ChannelState) -> UInt64 {
         let limit = passLimit(waiter)
         return ring.geometry.word(ordinal: limit > state.besideRing ? limit - state.besideRing : 0)
     }
 
+    @inline(__always)
     func setTailLimit(_ state: borrowing ChannelState) {
         var limit = min(state.tailYield, state.roomLimit)
         if let first = state.senders.first { limit = min(limit, passWord(first, state)) }
         ring.tailLimit.storeRelaxed(limit)
     }
 
+    @inline(__always)
     private func setHeadLimit(_ state: borrowing ChannelState) {
         var limit = state.headYield
         if let first = state.receivers.first { limit = min(limit, passWord(first, state)) }
@@ -141,12 +154,14 @@ extension ChannelCore {
 
     // MARK: Slots, with the gate closed
 
+    @inline(__always)
     private func headStamp(_ state: borrowing ChannelState) -> (AtomicWord, UnsafeMutableRawPointer) {
         let slot = ring.slot(state.head, stride: layout.stride)
         return (AtomicWord(at: slot), slot)
     }
 
     /// Whether the oldest claimed slot has its element.
+    @inline(__always)
     func isHeadPublished(_ state: borrowing ChannelState) -> Bool {
         decide(headStamp(state).0.loadAcquiring() == ring.geometry.publishedStamp(state.head))
     }
@@ -325,6 +340,7 @@ extension ChannelCore {
     }
 
     /// Whether a receiver has nothing more to expect.
+    @inline(__always)
     func isEnded(_ state: borrowing ChannelState) -> Bool {
         state.closure != .open && decide(claimed(state) == state.debt) && decide(state.spill.isEmpty)
             && (state.closure == .abandoned || decide(state.reserved == 0))

@@ -25,7 +25,8 @@ extension ChannelCore {
             }
             pumpPastStewards(&state, &effects)
             if state.receivers.isEmpty, takeOut(&state, to: destination) {
-                pump(&state, &effects, thorough: false)
+                // The room is the first waiting sender's, and the next receive finds its element without the lock.
+                pump(&state, &effects, thorough: true)
                 settle(&state)
                 return (done, nil)
             }
@@ -141,15 +142,14 @@ extension ChannelCore {
         withState { state, effects in
             // Unlinked: somebody else has ended the wait, and that verdict stands.
             guard decide(waiter.pointer.pointee.list != 0) else { return }
-            if state.watchers.contains(waiter) {
+            switch waiter.pointer.pointee.list {
+            case ChannelState.watcherTag:
                 return unlink(waiter, &state, &effects, verdict: .cancelled)
-            } else if state.drainers.contains(waiter) {
+            case ChannelState.drainerTag:
                 unlink(waiter, &state, &effects, verdict: .cancelled)
                 return settle(&state)
-            } else if state.senders.contains(waiter) {
-                state.counters.sendsCancelled += 1
-            } else {
-                state.counters.receivesCancelled += 1
+            case ChannelState.senderTag: state.counters.sendsCancelled += 1
+            default: state.counters.receivesCancelled += 1
             }
             giveUp(waiter, &state, &effects, verdict: .cancelled)
         }

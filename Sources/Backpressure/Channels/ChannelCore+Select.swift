@@ -93,6 +93,7 @@ extension ChannelCore: SelectableCore {
 
     // MARK: Under the lock, with the gate closed
 
+    @inline(__always)
     private func isReady(_ state: borrowing ChannelState, _ isSender: Bool, mayPass: Bool) -> Bool {
         guard mayPass else { return false }
         if isSender { return decide(hasRoom(state, mayWait: true)) }
@@ -105,6 +106,7 @@ extension ChannelCore: SelectableCore {
         return .served
     }
 
+    @inline(__always)
     private func closedVerdict(_ state: borrowing ChannelState) -> Verdict {
         state.closure == .abandoned ? .abandoned : .finished
     }

@@ -118,6 +118,7 @@ extension ChannelCore {
         effects.timer = deadlines.insert(waiter)
     }
 
+    @inline(__always)
     func closedOutcome(_ state: borrowing ChannelState) -> ChannelOutcome {
         state.closure == .abandoned ? .abandoned : .finished
     }

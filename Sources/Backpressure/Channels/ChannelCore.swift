@@ -35,11 +35,14 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     let ring: Ring
     let layout: SlotLayout
     let overflow: OverflowPolicy
+    /// Whether an element is eight bytes that mean nothing to anybody: then a move is a load and a store, where the
+    /// type's own costs a hundred instructions. (It lies in what the policy leaves of its last word.)
+    private let isWord: Bool
     /// How many newcomers may pass a waiter; 0 is strict.
     let bypass: UInt64
     let timeSource: TimeSource
     /// Nil for a channel without.
-    private let watermarkBox: WatermarkBox?
+    let watermarkBox: WatermarkBox?
     var watermarks: Watermarks? { watermarkBox?.watermarks }
     let state: LockedState<ChannelState>
     let timer = DeadlineTimer()
@@ -50,8 +53,8 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
 
     @usableFromInline
     init(
-        capacity: Int, maximumCapacity: Int, layout: SlotLayout, overflow: OverflowPolicy, watermarks: Watermarks?,
-        fairness: Fairness, timeSource: TimeSource
+        capacity: Int, maximumCapacity: Int, layout: SlotLayout, isWord: Bool, overflow: OverflowPolicy,
+        watermarks: Watermarks?, fairness: Fairness, timeSource: TimeSource
     ) {
         precondition(capacity >= 1, "a bounded channel holds at least 1 element, not \(capacity)")
         precondition(
@@ -65,6 +68,7 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         let geometry = RingGeometry(capacity: maximumCapacity)
         (ring, allocation) = Ring.allocate(geometry: geometry, slots: layout)
         self.layout = layout
+        self.isWord = isWord
         self.overflow = overflow
         bypass = fairness.bypass
         self.timeSource = timeSource
@@ -87,7 +91,17 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     // MARK: - What knows the element's type
 
     /// Moves an element between two places in memory.
-    func move(_ destination: UnsafeMutableRawPointer, _ source: UnsafeMutableRawPointer) {
+    @inline(__always)
+    final func move(_ destination: UnsafeMutableRawPointer, _ source: UnsafeMutableRawPointer) {
+        if isWord {
+            destination.storeBytes(of: source.load(as: UInt64.self), as: UInt64.self)
+        } else {
+            moveTyped(destination, source)
+        }
+    }
+
+    /// As `move`, for elements of any type.
+    func moveTyped(_ destination: UnsafeMutableRawPointer, _ source: UnsafeMutableRawPointer) {
         preconditionFailure("the core of a channel is always a TypedChannelCore")
     }
 
@@ -151,6 +165,7 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     }
 
     /// The invariants I1, I2 and I6; verified at every unlock.
+    @inline(__always)
     private func holds(_ state: borrowing ChannelState) -> Bool {
         guard state.isGated else {
             return state.spill.isEmpty && state.debt == 0 && !state.pressure.isPaused
@@ -163,7 +178,7 @@ class ChannelCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
 }
 
 /// Watermarks on the heap: most channels have none, and should not carry their size.
-private final class WatermarkBox: Sendable {
+final class WatermarkBox: Sendable {
     let watermarks: Watermarks
 
     init(_ watermarks: Watermarks) { self.watermarks = watermarks }
@@ -182,13 +197,14 @@ final class TypedChannelCore<Element: ~Copyable>: ChannelCore, @unchecked Sendab
         self.onUndelivered = onUndelivered
         super.init(
             capacity: capacity, maximumCapacity: maximumCapacity, layout: SlotLayout(of: Element.self),
+            isWord: _isPOD(Element.self) && MemoryLayout<Element>.size == 8 && MemoryLayout<Element>.alignment == 8,
             overflow: overflow, watermarks: watermarks, fairness: fairness, timeSource: timeSource)
     }
 
     // The base class's `deinit` drains the ring through `discard`, and by then the hook is gone: so it is done here.
     deinit { discardAll() }
 
-    override func move(_ destination: UnsafeMutableRawPointer, _ source: UnsafeMutableRawPointer) {
+    override func moveTyped(_ destination: UnsafeMutableRawPointer, _ source: UnsafeMutableRawPointer) {
         destination.bindMemory(to: Element.self, capacity: 1)
             .moveInitialize(from: source.assumingMemoryBound(to: Element.self), count: 1)
     }

@@ -198,6 +198,7 @@ class RendezvousCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     }
 
     /// I3, and I1 as far as it can be seen without the locks of decisions: a plain waiter meets whoever is linked.
+    @inline(__always)
     private func holds(_ state: borrowing RendezvousState) -> Bool {
         guard state.isGated else { return state.senders.isEmpty && state.receivers.isEmpty && state.closure == .open }
         guard let sender = state.senders.first, let receiver = state.receivers.first else { return true }

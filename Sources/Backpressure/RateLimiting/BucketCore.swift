@@ -33,6 +33,16 @@
 // The generation wraps after 32,768 changes of the rate: a thread that sleeps through exactly so many, between its load
 // and its exchange, and finds the same TAT, would admit by the old terms.
 
+/// The address of the line.
+struct BucketLine: @unchecked Sendable {
+    let start: UnsafeMutableRawPointer
+
+    var word: DoubleWord { DoubleWord(at: start) }
+    var unitsPerNanosecond: AtomicWord { AtomicWord(at: start + 16) }
+    var unitsPerToken: AtomicWord { AtomicWord(at: start + 24) }
+    var burst: AtomicWord { AtomicWord(at: start + 32) }
+}
+
 final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
     static let gate: UInt64 = 1 << 63
     static let tatMask: UInt64 = (1 << 48) - 1
@@ -40,10 +50,8 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
 
     private let memory: ZeroedMemory
 
-    private var word: DoubleWord { DoubleWord(at: memory.start) }
-    private var unitsPerNanosecond: AtomicWord { AtomicWord(at: memory.start + 16) }
-    private var unitsPerToken: AtomicWord { AtomicWord(at: memory.start + 24) }
-    private var burst: AtomicWord { AtomicWord(at: memory.start + 32) }
+    /// For the facade, which keeps it: an operation then finds the word without coming by this object.
+    var line: BucketLine { BucketLine(start: memory.start) }
 
     override init(
         schedule: GCRA, timeSource: TimeSource, maxWaiters: Int, observer: (@Sendable (RateEvent) -> Void)?
@@ -61,6 +69,7 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
     // MARK: - The gate
 
     override func load(_ state: inout LimiterState<GCRA>) {
+        let word = line.word
         let high = word.high.fetchOrAcquiringAndReleasing(Self.gate)
         guard high & Self.gate == 0 else { return }
         state.schedule.tat = UInt128(high & Self.tatMask) << 64 | UInt128(word.low.loadAcquiring())
@@ -73,9 +82,10 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
 
     /// Writes the terms first: with the gate open they hold for what the word says.
     private func store(_ schedule: GCRA, isOpen: Bool) {
-        unitsPerNanosecond.storeReleasing(schedule.rate.unitsPerNanosecond)
-        unitsPerToken.storeReleasing(schedule.rate.unitsPerToken)
-        burst.storeReleasing(schedule.burst)
+        let (line, word) = (line, line.word)
+        line.unitsPerNanosecond.storeReleasing(schedule.rate.unitsPerNanosecond)
+        line.unitsPerToken.storeReleasing(schedule.rate.unitsPerToken)
+        line.burst.storeReleasing(schedule.burst)
         word.low.storeRelaxed(UInt64(truncatingIfNeeded: schedule.tat))
         let generation = (schedule.generation & Self.generationMask) << 48
         word.high.storeReleasing(UInt64(truncatingIfNeeded: schedule.tat >> 64) | generation)
@@ -93,8 +103,8 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
 
     /// Takes `count` tokens if they are there, without the lock if nobody holds it and nobody waits.
     @inline(__always)
-    func tryAcquireFast(_ count: Int, debt: Int) -> RateDecision {
-        switch attempt(checked(count), checkedDebt(debt)) {
+    func tryAcquireFast(_ count: Int, debt: Int, _ line: BucketLine) -> RateDecision {
+        switch attempt(checked(count), checkedDebt(debt), line) {
         case .allowed:
             note(.allowed(count))
             return .allowed
@@ -108,24 +118,24 @@ final class BucketCore: LimiterCore<GCRA>, @unchecked Sendable {
 
     /// Whether `count` tokens could be taken without the lock; nobody is told when not, because a wait follows.
     func takeFast(_ count: Int, debt: Int) -> Bool {
-        guard case .allowed = attempt(checked(count), checkedDebt(debt)) else { return false }
+        guard case .allowed = attempt(checked(count), checkedDebt(debt), line) else { return false }
         note(.allowed(count))
         return true
     }
 
     @inline(__always)
-    private func attempt(_ wanted: UInt64, _ overdraft: UInt64) -> Attempt {
-        let (word, burst) = (word, burst)
-        let (unitsPerNanosecond, unitsPerToken) = (unitsPerNanosecond, unitsPerToken)
+    private func attempt(_ wanted: UInt64, _ overdraft: UInt64, _ line: BucketLine) -> Attempt {
+        let word = line.word
         while true {
             let low = word.low.loadRelaxed()
             let high = word.high.loadAcquiring()
             guard decide(high & Self.gate == 0) else { return .locked }
-            let perNanosecond = unitsPerNanosecond.loadAcquiring()
-            let perToken = UInt128(unitsPerToken.loadAcquiring())
-            // Both come from an Int, so the sum fits.
-            let limit = burst.loadAcquiring() &+ overdraft
             let now = present()
+            // Behind the clock, which waits for every load before it.
+            let perNanosecond = line.unitsPerNanosecond.loadAcquiring()
+            let perToken = UInt128(line.unitsPerToken.loadAcquiring())
+            // Both come from an Int, so the sum fits.
+            let limit = line.burst.loadAcquiring() &+ overdraft
 
             guard perToken != 0, wanted <= limit else { return .locked }
             // Below 2^127: 63 bits of nanoseconds or tokens, at most 64 of units.

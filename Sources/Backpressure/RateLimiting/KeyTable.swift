@@ -38,6 +38,14 @@ struct KeyOperations: Sendable {
         isEqual = { first, second in
             first.assumingMemoryBound(to: Key.self).pointee == second.assumingMemoryBound(to: Key.self).pointee
         }
+        if _isPOD(Key.self) {
+            // The type's own copy is called by way of its metadata, at a hundred instructions.
+            let size = MemoryLayout<Key>.size
+            copy = { target, source in target.copyMemory(from: source, byteCount: size) }
+            move = { target, source in target.copyMemory(from: source, byteCount: size) }
+            destroy = { _ in }
+            return
+        }
         copy = { target, source in
             target.bindMemory(to: Key.self, capacity: 1)
                 .initialize(from: source.assumingMemoryBound(to: Key.self), count: 1)
@@ -85,8 +93,10 @@ struct DroppedKeys: @unchecked Sendable {
             single.deallocate()
         }
         guard let entries, let keys else { return }
-        for place in 0..<capacity where entries[place].hash != 0 {
-            operations.destroy(keys + place * operations.stride)
+        if !operations.isTrivial {
+            for place in 0..<capacity where entries[place].hash != 0 {
+                operations.destroy(keys + place * operations.stride)
+            }
         }
         entries.deallocate()
         keys.deallocate()
@@ -128,8 +138,10 @@ struct KeyTable: ~Copyable, @unchecked Sendable {
     }
 
     deinit {
-        for place in 0..<capacity where entries[place].hash != 0 {
-            operations.destroy(keys + place * operations.stride)
+        if !operations.isTrivial {
+            for place in 0..<capacity where entries[place].hash != 0 {
+                operations.destroy(keys + place * operations.stride)
+            }
         }
         entries.deallocate()
         keys.deallocate()

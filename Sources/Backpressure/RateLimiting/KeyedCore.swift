@@ -62,6 +62,8 @@ final class KeyedCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     let waits = OwnedWaitLog()
     let queue = LockedState(KeyedQueue())
     let shards: [Shard]
+    /// The same once more, for the hot path: to take one from an array costs a retain and a release.
+    private let shardTable: UnsafeMutablePointer<Unmanaged<Shard>>
     let maxWaiters: Int
     let operations: KeyOperations
     private let layout = SlotLayout(of: Int.self)
@@ -76,9 +78,16 @@ final class KeyedCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         shards = (0..<count).map { _ in
             Shard(KeyShard(table: KeyTable(cap: cap / count, operations), terms: terms))
         }
+        shardTable = .allocate(capacity: count)
+        for (index, shard) in shards.enumerated() {
+            (shardTable + index).initialize(to: Unmanaged.passUnretained(shard))
+        }
     }
 
-    deinit { timer.cancel() }
+    deinit {
+        timer.cancel()
+        shardTable.deallocate()
+    }
 
     /// The reading of the clock, short of the end of time: an instant there is never.
     @inline(__always)
@@ -86,14 +95,20 @@ final class KeyedCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
 
     // MARK: - One key's bucket
 
+    @inline(__always)
+    private func shard(of key: KeyReference) -> Unmanaged<Shard> {
+        shardTable[Int(truncatingIfNeeded: key.hash >> 40) & (shards.count - 1)]
+    }
+
     /// Runs `body` on the bucket of `key` under its shard's lock, at `now` or the furthest reading of the shard.
     @inline(__always)
     func withBucket<Result>(
         _ key: KeyReference, now: Int64, _ body: (inout GCRA, _ now: Int64) -> Result
     ) -> Result {
-        let shard = shards[Int(truncatingIfNeeded: key.hash >> 40) & (shards.count - 1)]
         var dropped = DroppedKeys()
-        let result = shard.state.withLock { state in Self.run(&state, key, now, &dropped, body) }
+        let result = shard(of: key)._withUnsafeGuaranteedRef { shard in
+            shard.state.withLock { state in Self.run(&state, key, now, &dropped, body) }
+        }
         if !dropped.isEmpty { dropped.destroy(operations) }
         return result
     }
@@ -118,10 +133,8 @@ final class KeyedCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         } else if let place {
             state.table.set(bucket.tat, at: place)
         } else {
-            let token = UInt128(max(1, bucket.rate.unitsPerToken))
-            state.table.insert(
-                key.key, key.hash, bucket.tat, isFull: { $0 <= present },
-                missing: { UInt64(clamping: ($0 - present + token - 1) / token) }, dropped: &dropped)
+            let perToken = UInt128(max(1, bucket.rate.unitsPerToken))
+            insert(key, bucket.tat, present: present, perToken: perToken, &state, &dropped)
         }
         return result
     }
@@ -129,11 +142,62 @@ final class KeyedCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     @usableFromInline
     func tryAcquire(_ count: UInt64, debt: UInt64, for key: KeyReference) -> RateDecision {
         let now = present()
-        return withBucket(key, now: now) { bucket, furthest in
-            let decision = Self.judge(bucket, count, debt, furthest, now)
+        var dropped = DroppedKeys()
+        let decision = shard(of: key)._withUnsafeGuaranteedRef { shard in
+            shard.state.withLock { state in
+                if Self.take(count, debt, key, now, &state, &dropped) { return RateDecision.allowed }
+                return Self.tryAcquire(count, debt, key, now, &state, &dropped)
+            }
+        }
+        if !dropped.isEmpty { dropped.destroy(operations) }
+        return decision
+    }
+
+    @inline(never)
+    private static func tryAcquire(
+        _ count: UInt64, _ debt: UInt64, _ key: KeyReference, _ now: Int64, _ state: inout KeyShard,
+        _ dropped: inout DroppedKeys
+    ) -> RateDecision {
+        run(&state, key, now, &dropped) { bucket, furthest in
+            let decision = judge(bucket, count, debt, furthest, now)
             if decision.isAllowed { _ = bucket.take(count, at: furthest, now: furthest) }
             return decision
         }
+    }
+
+    /// Takes the tokens if they are there: what `judge` and `run` come to, without a copy of the terms.
+    @inline(__always)
+    private static func take(
+        _ count: UInt64, _ debt: UInt64, _ key: KeyReference, _ now: Int64, _ state: inout KeyShard,
+        _ dropped: inout DroppedKeys
+    ) -> Bool {
+        let limit = LimiterCore<GCRA>.most(state.terms.burst, debt)
+        let perToken = UInt128(state.terms.rate.unitsPerToken)
+        guard count <= limit, perToken != 0 else { return false }
+        let furthest = max(now, state.latest)
+        let present = state.terms.units(furthest)
+        let place = state.table.find(key.key, key.hash)
+        let tat = place.map { state.table.tat(at: $0) } ?? 0
+        // Below 2^128: a token is less than 2^63 units.
+        let after = max(tat, present) &+ UInt128(count) &* perToken
+        guard after <= present &+ UInt128(limit) &* perToken, after <= GCRA.maximum else { return false }
+        state.latest = furthest
+        if let place {
+            state.table.set(after, at: place)
+        } else {
+            insert(key, after, present: present, perToken: perToken, &state, &dropped)
+        }
+        return true
+    }
+
+    @inline(never)
+    private static func insert(
+        _ key: KeyReference, _ tat: UInt128, present: UInt128, perToken: UInt128, _ state: inout KeyShard,
+        _ dropped: inout DroppedKeys
+    ) {
+        state.table.insert(
+            key.key, key.hash, tat, isFull: { $0 <= present },
+            missing: { UInt64(clamping: ($0 - present + perToken - 1) / perToken) }, dropped: &dropped)
     }
 
     func peek(_ count: UInt64, debt: UInt64, for key: KeyReference) -> RateDecision {

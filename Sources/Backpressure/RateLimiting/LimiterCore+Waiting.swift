@@ -119,6 +119,7 @@ extension LimiterCore {
         }
     }
 
+    @inline(__always)
     private func isPayable(_ ticket: Ticket, _ state: borrowing LimiterState<Schedule>, _ now: Int64) -> Bool {
         decide(state.schedule.earliest(ticket.count, debt: ticket.debt, behind: 0, now: now) <= now)
     }
@@ -224,6 +225,7 @@ extension LimiterCore {
     }
 
     /// When the first in line can be served, or the first deadline passes.
+    @inline(__always)
     private func nextInstant(_ state: borrowing LimiterState<Schedule>, _ now: Int64) -> Int64 {
         var next = state.deadlines.due(at: .max).map { $0.pointer.pointee.deadline } ?? .max
         if let first = state.booked.first {

@@ -103,6 +103,7 @@ class LimiterCore<Schedule: RateSchedule>: WaitCanceller, DeadlineOwner, @unchec
         return withState(settlingAt: now) { state, effects in judge(state, count, debt, now) }
     }
 
+    @inline(__always)
     private func judge(
         _ state: borrowing LimiterState<Schedule>, _ count: UInt64, _ debt: UInt64, _ now: Int64
     ) -> RateDecision {

@@ -24,6 +24,7 @@
 /// ``TokenBucket``.
 public final class Pacer: RateLimiter {
     let core: BucketCore
+    private let line: BucketLine
 
     /// A pacer that lets the first request through at once.
     ///
@@ -45,6 +46,7 @@ public final class Pacer: RateLimiter {
         let timeSource = TimeSource(clock)
         let schedule = GCRA(rate: rate, burst: slack + 1, now: timeSource.now())
         core = BucketCore(schedule: schedule, timeSource: timeSource, maxWaiters: maxWaiters, observer: observer)
+        line = core.line
     }
 
     /// How far a request of `count` overdraws the pacer.
@@ -80,7 +82,7 @@ public final class Pacer: RateLimiter {
     ///   - debt: By how many tokens the limiter may be overdrawn after it; at least 0.
     /// - Returns: Whether the tokens were taken, and if not, when they could be.
     public func tryAcquire(_ count: Int, allowingDebt debt: Int) -> RateDecision {
-        core.tryAcquireFast(count, debt: Self.overdraft(count, debt))
+        core.tryAcquireFast(count, debt: Self.overdraft(count, debt), line)
     }
 
     /// Takes as many tokens as there are now, up to `count`; 0 while tasks wait.

@@ -26,6 +26,7 @@
 ///   denial. While tasks wait, every operation takes a lock.
 public final class TokenBucket: RateLimiter {
     let core: BucketCore
+    private let line: BucketLine
 
     /// A bucket that is full, or holds `initialTokens`.
     ///
@@ -49,6 +50,7 @@ public final class TokenBucket: RateLimiter {
         let timeSource = TimeSource(clock)
         let schedule = GCRA(rate: rate, burst: burst, initialTokens: initialTokens, now: timeSource.now())
         core = BucketCore(schedule: schedule, timeSource: timeSource, maxWaiters: maxWaiters, observer: observer)
+        line = core.line
     }
 
     /// Takes `count` tokens now, or none.
@@ -58,7 +60,7 @@ public final class TokenBucket: RateLimiter {
     ///   - debt: By how many tokens the bucket may be overdrawn after it; at least 0.
     /// - Returns: Whether the tokens were taken, and if not, when they could be.
     public func tryAcquire(_ count: Int, allowingDebt debt: Int) -> RateDecision {
-        core.tryAcquireFast(count, debt: debt)
+        core.tryAcquireFast(count, debt: debt, line)
     }
 
     /// Takes as many tokens as there are now, up to `count`; 0 while tasks wait.

@@ -53,6 +53,7 @@ extension SemaphoreCore {
         return .done
     }
 
+    @inline(__always)
     private func waitOutcome(_ times: WaitTimes?, _ state: borrowing SemaphoreState) -> SemaphoreOutcome {
         guard let times else { return .wouldWait }
         guard times.deadline > times.now else { return .timedOut }

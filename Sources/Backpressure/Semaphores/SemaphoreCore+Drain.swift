@@ -77,5 +77,6 @@ extension SemaphoreCore {
         stopCounting(word.word.fetchAndAcquiringAndReleasing(~PermitLayout.queued), &state)
     }
 
+    @inline(__always)
     private func isWhole(_ state: borrowing SemaphoreState) -> Bool { decide(available == state.limit) }
 }

@@ -79,6 +79,7 @@ extension SemaphoreCore {
     }
 
     /// Acquisitions so far: exact while the gate is closed, a lower bound while it is open.
+    @inline(__always)
     func acquisitions(_ state: borrowing SemaphoreState) -> UInt64 {
         state.issued &- (word.word.loadRelaxed() & PermitLayout.turns)
     }
@@ -86,26 +87,31 @@ extension SemaphoreCore {
     // MARK: Who is next, and who may pass
 
     /// How many newcomers may still pass `waiter`; the bound of `Fairness` is here.
+    @inline(__always)
     private func passesLeft(_ waiter: WaiterRef, _ state: borrowing SemaphoreState) -> UInt64 {
         let passed = state.issued &- waiter.pointer.pointee.ordinal
         return passed < bypass ? bypass - passed : 0
     }
 
     /// Whether a newcomer may take permits now; the gate is closed.
+    @inline(__always)
     func mayPass(_ state: borrowing SemaphoreState) -> Bool {
         if let called = state.called { return decide(passesLeft(called, state) > 0) }
         return decide(state.waiters.isEmpty)
     }
 
     /// Whether the newest is next.
+    @inline(__always)
     private func isReversed(_ state: borrowing SemaphoreState) -> Bool { state.waiters.count > order.fifoUpTo }
 
     /// Whether one who came to wait now would be next: before those who wait, by their own order.
+    @inline(__always)
     func isNewestNext(_ state: borrowing SemaphoreState) -> Bool {
         state.called == nil && state.waiters.count >= order.fifoUpTo
     }
 
     /// The next in order among those who sleep.
+    @inline(__always)
     private func next(_ state: borrowing SemaphoreState) -> WaiterRef? {
         isReversed(state) ? state.waiters.last : state.waiters.first
     }
@@ -119,6 +125,7 @@ extension SemaphoreCore {
     func fits(_ count: Int) -> Bool { decide(available >= count) }
 
     /// Whether the next in order is left asleep beside permits that nobody is coming for (I3).
+    @inline(__always)
     func isAnybodyForgotten(_ state: borrowing SemaphoreState) -> Bool {
         let present = available
         guard state.isCounting, state.called == nil, present == state.accounted, let waiter = next(state) else {
@@ -166,11 +173,13 @@ extension SemaphoreCore {
         return true
     }
 
+    @inline(__always)
     private func mayCall(_ waiter: WaiterRef, _ state: borrowing SemaphoreState) -> Bool {
         !waiter.pointer.pointee.isSteward && passesLeft(waiter, state) > 0
     }
 
     /// Whether the one after `waiter`, which is next, would fit beside it.
+    @inline(__always)
     private func isFollowed(_ waiter: WaiterRef, _ state: borrowing SemaphoreState) -> Bool {
         let link = isReversed(state) ? waiter.pointer.pointee.previous : waiter.pointer.pointee.next
         guard let after = link.map(WaiterRef.init) else { return false }

@@ -119,6 +119,7 @@ final class SemaphoreCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     }
 
     /// The invariants I1, I2, I3 and I5; verified at every unlock.
+    @inline(__always)
     private func holds(_ state: borrowing SemaphoreState) -> Bool {
         let word = word.word.loadRelaxed()
         return (state.waiters.isEmpty || state.isGated || state.called != nil)

@@ -36,6 +36,27 @@ struct ChannelOrderTests {
         #expect(tickets.map(\.answer) == (0..<50).map { .received($0) })
     }
 
+    @Test("a receiver ahead of the senders it has woken takes the lock for every other element at most")
+    func receive_whenStewardIsLate_takesTheLockForTwo() {
+        let bench = ChannelBench(capacity: 1, fairness: .eventual(bypass: 64))
+        let core = bench.channel.core
+        for element in 0..<41 { bench.send(element) }
+        let before = core.state.withLock { $0.lockedOperations }
+        for expected in 0..<40 {
+            // What a receive does that would wait, on a thread of its own: no other task runs meanwhile.
+            if bench.receive(.none, run: false).answer == .received(expected) { continue }
+            var element = -1
+            let outcome = withUnsafeMutableBytes(of: &element) { memory in
+                memory.baseAddress.map { core.receive(into: $0, times: nil).0 }
+            }
+            #expect(outcome == .done && element == expected)
+        }
+        let locked = core.state.withLock { $0.lockedOperations } - before
+        #expect(locked >= 15 && locked <= 21, "\(locked) of 40 receives took the lock")
+        bench.executor.run()
+        #expect(bench.drain() == [40] && bench.holdsNobody && bench.isGateOpen)
+    }
+
     @Test("order of waiters holds in any schedule of their tasks (5)", arguments: ChannelConfiguration.fairnesses)
     func sendsAndReceives_whenTasksRunInAnyOrder_elementsKeepRegistrationOrder(fairness: Fairness) {
         let size = LaneSize("channel.order.schedules \(fairness.bypass)", plain: 150, sanitizer: 30, deep: 20_000)

@@ -41,6 +41,27 @@ struct KeyedLimiterTests {
         #expect(limiter.snapshot().evictedKeys == 1, "2 and 5 were full again")
     }
 
+    @Test("a key is told what a token bucket tells, at any rate, with and without debt")
+    func key_decidesAsTokenBucket() {
+        var numbers = SplitMix64(seed: 21)
+        for rate in [tenPerSecond, .perSecond(700_000_000), .every(.seconds(3_600)), .zero, .unlimited] {
+            let clock = FaultClock()
+            let keyed = KeyedRateLimiter<Int>(rate: rate, burst: 5, maxKeys: 64, clock: clock).limiter(for: 7)
+            let bucket = TokenBucket(rate: rate, burst: 5, clock: clock)
+            let token = Int64(max(1, rate.unitsPerToken / max(1, rate.unitsPerNanosecond)))
+            var allowed = 0
+            for _ in 0..<500 {
+                clock.reading += Int64.random(in: 0...4 * token, using: &numbers)
+                let count = Int.random(in: 1...7, using: &numbers)
+                let debt = Int.random(in: 0...3, using: &numbers)
+                let decision = keyed.tryAcquire(count, allowingDebt: debt)
+                #expect(decision == bucket.tryAcquire(count, allowingDebt: debt))
+                if decision.isAllowed { allowed += 1 }
+            }
+            #expect(allowed > 0 && allowed < 500, "\(rate)")
+        }
+    }
+
     @Test("a table with every pattern of collisions gives each key its own state")
     func table_againstDictionary() {
         struct Clash: Hashable, Sendable {

@@ -95,11 +95,13 @@ struct RingGeometry: Sendable {
     func isFull(tail: UInt64, head: UInt64) -> Bool { tail == head &+ indexMask &+ 1 }
 
     /// The number of claimed slots between two positions without flags.
+    @inline(__always)
     func distance(tail: UInt64, head: UInt64) -> Int {
         Int(truncatingIfNeeded: ordinal(tail) &- ordinal(head))
     }
 
     /// How many positions came before `word`, which has no flags.
+    @inline(__always)
     func ordinal(_ word: UInt64) -> UInt64 {
         (word >> indexBits) &* UInt64(capacity) &+ (word & indexMask)
     }

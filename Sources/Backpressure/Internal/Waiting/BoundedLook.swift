@@ -13,6 +13,11 @@
 // and not all: where one look in a few helps, as on a busy machine, looks stay rare. So there a wait costs a few probes
 // on average; on free cores a ping-pong stops sleeping.
 //
+// Another policy was measured beside this one: an account of probes in which a look that helps earns what a sleep costs
+// and one that does not is charged. On a machine of which others take a part (busy loops on one core, thieves of time)
+// it was no better, and came back later to looks that would have helped; a side that never looks needs three times as
+// long for a round trip on a free machine, and is hardly better off on a busy one.
+//
 // The record is a hint: it is read and written relaxed, and a lost update changes nothing but a number of probes.
 //
 // ## Layout of the record

@@ -28,30 +28,32 @@ struct WaitLog: @unchecked Sendable {
     init(at address: UnsafeMutableRawPointer) { word = AtomicWord(at: address) }
 
     /// What was recorded so far.
-    var histogram: WaitHistogram { record?.histogram.withLock { $0 } ?? WaitHistogram() }
+    var histogram: WaitHistogram {
+        record?._withUnsafeGuaranteedRef { $0.histogram.withLock { $0 } } ?? WaitHistogram()
+    }
 
     /// The task of `waiter` is awake: records its wait.
     @inline(never)
     func note(_ waiter: WaiterRef, _ timeSource: TimeSource) {
         let duration = timeSource.now().subtractingSaturating(waiter.pointer.pointee.parkedAt)
-        (record ?? make()).histogram.withLock { $0.record(nanoseconds: duration) }
+        (record ?? make())._withUnsafeGuaranteedRef { record in
+            record.histogram.withLock { $0.record(nanoseconds: duration) }
+        }
     }
 
     /// The primitive goes away.
-    func deallocate() {
-        guard let record = Self.unmanaged(word.loadAcquiring()) else { return }
-        record.release()
-    }
+    func deallocate() { record?.release() }
 
-    private var record: Record? { Self.unmanaged(word.loadAcquiring())?.takeUnretainedValue() }
+    /// Unmanaged: whoever asks holds the primitive, and every wait asks.
+    private var record: Unmanaged<Record>? { Self.unmanaged(word.loadAcquiring()) }
 
-    private func make() -> Record {
+    private func make() -> Unmanaged<Record> {
         let made = Unmanaged.passRetained(Record())
         let bits = UInt64(UInt(bitPattern: made.toOpaque()))
         let swap = word.compareExchangeAcquiringAndReleasing(expected: 0, desired: bits)
-        guard !swap.exchanged, let other = Self.unmanaged(swap.original) else { return made.takeUnretainedValue() }
+        guard !swap.exchanged, let other = Self.unmanaged(swap.original) else { return made }
         made.release()
-        return other.takeUnretainedValue()
+        return other
     }
 
     private static func unmanaged(_ bits: UInt64) -> Unmanaged<Record>? {

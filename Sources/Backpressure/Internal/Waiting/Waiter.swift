@@ -70,14 +70,24 @@ struct Waiter {
     ///
     /// In a channel it is granted then, in a semaphore called.
     var isSteward: Bool
-    /// It waits for room, and its payload is a count.
-    var isReservation = false
-    /// Its deadline is the policy's and not the caller's.
-    var fallsBack = false
+    fileprivate var traits: UInt8 = 0
     /// The decision that it shares with the other cases of its select; nil for a wait of its own.
     ///
     /// Written before the waiter is linked, and never again.
     var selection: Unmanaged<Selection>?
+
+    // Bits of one byte: the fields fill a cache line, and no more.
+
+    /// It waits for room, and its payload is a count.
+    var isReservation: Bool {
+        get { traits & 1 != 0 }
+        set { traits = newValue ? traits | 1 : traits & ~1 }
+    }
+    /// Its deadline is the policy's and not the caller's.
+    var fallsBack: Bool {
+        get { traits & 2 != 0 }
+        set { traits = newValue ? traits | 2 : traits & ~2 }
+    }
 }
 
 /// A waiter, owned by the task that waits.
