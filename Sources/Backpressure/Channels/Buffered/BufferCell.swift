@@ -28,13 +28,14 @@ enum SendLimit: UInt8, Sendable {
 struct CellHead {
     var next: CellPointer?
     var previous: CellPointer?
-    /// Which arrival it was, of all that the buffer took over.
+    /// Which arrival it was, of all that the buffer took over; kept unless all elements are alike (`isUniform`).
     var ticket: UInt64 = 0
     /// When the element is too late to be of use; `Int64.max` is never.
     var deadline: Int64 = .max
     var cost = 1
     /// Its index in the store; -1 outside.
     var number: Int32
+    /// Of a waiting sender, and of an element that has a deadline.
     var lane: UInt8 = 0
     /// Of a waiting sender.
     var limit = SendLimit.call
@@ -126,10 +127,11 @@ struct CellStore: ~Copyable {
 
     /// Gives `cell` back.
     ///
-    /// Its element may be moved out after, until the lock is released.
+    /// Its element may be moved out after, until the lock is released. A cell that was alone in its lane still has the
+    /// link with which it was taken: where it holds, it is not written again.
     @inline(__always)
     mutating func give(_ cell: CellPointer) {
-        cell.pointee.next = free
+        if UInt(bitPattern: cell.pointee.next) != UInt(bitPattern: free) { cell.pointee.next = free }
         free = cell
     }
 }

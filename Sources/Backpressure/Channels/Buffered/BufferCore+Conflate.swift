@@ -132,7 +132,7 @@ extension BufferCore {
             // Of its own, and no other element's.
             newest.pointee.ticket = ~lane.pointee.counters.conflated
             lane.pointee.counters.conflated += 1
-            setExpiry(of: newest, expiry, &state)
+            setExpiry(of: newest, lane: 0, expiry, &state)
             return .done
         }
     }

@@ -63,13 +63,14 @@ extension BufferCore {
         PlainAccess.read(source)
         PlainAccess.write(layout.element(cell))
         actions.move(layout.element(cell), source)
-        setExpiry(of: cell, expiry, &state)
+        setExpiry(of: cell, lane: lane, expiry, &state)
     }
 
-    /// Gives the element in `cell`, which is in a lane, a deadline.
-    func setExpiry(of cell: CellPointer, _ expiry: Int64, _ state: inout BufferState) {
+    /// Gives the element in `cell`, which is in `lane`, a deadline.
+    func setExpiry(of cell: CellPointer, lane: Int, _ expiry: Int64, _ state: inout BufferState) {
         let number = Int(cell.pointee.number)
         cell.pointee.deadline = expiry
+        cell.pointee.lane = UInt8(truncatingIfNeeded: lane)
         guard expiry != .max else { return state.expiries.remove(number) }
         while state.cellsByNumber.count <= number { state.cellsByNumber.append(nil) }
         state.cellsByNumber[number] = cell
@@ -78,7 +79,7 @@ extension BufferCore {
 
     /// Takes the next element out of its lane; it stays in its cell until the lock is released.
     func takeOut(_ state: inout BufferState) -> CellPointer {
-        let cell = takeNext(&state)
+        let cell = Self.takeNext(&state)
         forgetExpiry(of: cell, &state)
         return cell
     }

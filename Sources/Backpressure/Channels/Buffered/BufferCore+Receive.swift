@@ -31,7 +31,7 @@ extension BufferCore {
             }
             if isShedding { shed(&state, &effects) }
             if decide(state.count > 0) {
-                let done = isYieldDue(state.received) ? BufferOutcome.doneYieldDue : .done
+                let done = Self.isYieldDue(state.received) ? BufferOutcome.doneYieldDue : .done
                 let cell = takeOut(&state)
                 PlainAccess.read(layout.element(cell))
                 actions.move(destination, layout.element(cell))

@@ -72,7 +72,7 @@ extension BufferCore {
                 state.counters.sendsExpired += 1
                 return (.expired, nil)
             }
-            let done = isYieldDue(state.entered) ? BufferOutcome.doneYieldDue : .done
+            let done = Self.isYieldDue(state.entered) ? BufferOutcome.doneYieldDue : .done
             if mayPass(state, offer.lane) {
                 if hasRoom(state, offer.lane, offer.cost) || evictLower(&state, &effects, offer) {
                     takeOver(&state, &effects, source, offer)
@@ -163,7 +163,7 @@ extension BufferCore {
     /// Drops the oldest elements until `offer` fits.
     private func evictOldest(_ state: inout BufferState, _ effects: inout BufferEffects, _ offer: BufferOffer) {
         while !hasRoom(state, offer.lane, offer.cost), decide(state.count > 0) {
-            let lane = next(state)
+            let lane = Self.next(state)
             guard let cell = state.lanes[lane].first else { preconditionFailure("an occupied lane has no element") }
             state.lanes[lane].counters.evicted += 1
             drop(cell, lane, &state, &effects, reason: .evicted)

@@ -79,7 +79,8 @@ struct ElementActions: Sendable {
 @usableFromInline
 final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     @usableFromInline let lock: LockedState<BufferStateRef>
-    private let state: BufferStateRef
+    /// What the lock guards.
+    @usableFromInline let state: BufferStateRef
     let layout: CellLayout
     /// Of waiters.
     let payload: SlotLayout
@@ -89,6 +90,8 @@ final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
     let capacity: Int
     /// Whether standing queues are shed from, so that every operation needs the time.
     let isShedding: Bool
+    /// Whether elements have a time to live that are not told otherwise.
+    let isExpiring: Bool
     let timeSource: TimeSource
     let timer = DeadlineTimer()
     let sendWaits = OwnedWaitLog()
@@ -105,6 +108,7 @@ final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
             "a buffer of \(plan.maxElements) elements exceeds \(Int32.max): say how many it holds at most")
         precondition((1...64).contains(plan.lanes.count), "\(plan.lanes.count) lanes or classes, not 1 to 64")
         isShedding = plan.shedding != nil
+        isExpiring = plan.isExpiring
         self.layout = layout
         payload = layout.payload
         self.actions = actions
@@ -173,7 +177,7 @@ final class BufferCore: WaitCanceller, DeadlineOwner, @unchecked Sendable {
         if let request = state.alarm.request(state.earliest) { effects.timer = request }
         state.isPlain =
             state.closure == .open && decide(state.receivers.isEmpty) && decide(state.waiting == 0)
-            && decide(state.expiries.isEmpty) && state.delays == nil
+            && decide(state.expiries.isEmpty) && state.delays == nil && !isExpiring
     }
 
     private func perform(_ effects: consuming BufferEffects) {

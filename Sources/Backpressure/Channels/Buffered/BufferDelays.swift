@@ -47,7 +47,7 @@ extension BufferCore {
     /// Drops elements that have stayed too long, until one is next that has not; lets in who then fits.
     func shed(_ state: inout BufferState, _ effects: inout BufferEffects) {
         while state.delays != nil, state.count > 0 {
-            let lane = next(state)
+            let lane = Self.next(state)
             guard let cell = state.lanes[lane].first else { preconditionFailure("an occupied lane has no element") }
             guard decide(state.delays?.shouldShed(cell, lane: lane) == true) else { return }
             state.lanes[lane].counters.shed += 1

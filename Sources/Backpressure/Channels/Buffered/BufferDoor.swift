@@ -16,6 +16,8 @@ final class BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
     /// What a merged element costs; elements that are not merged are weighed by the channel.
     @usableFromInline let costOf: (@Sendable (borrowing Element) -> Int)?
     /// How long elements live that are not told otherwise.
+    ///
+    /// If that is not for ever, the core is never plain.
     @usableFromInline let life: WaitLimit
 
     init(
@@ -24,6 +26,8 @@ final class BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
         onUndelivered: (@Sendable (_ element: consuming sending Element, _ reason: Rejection) -> Void)?
     ) {
         precondition(ttl.map { $0 > .zero } ?? true, "elements live for longer than \(ttl ?? .zero)")
+        var plan = plan
+        plan.isExpiring = ttl != nil
         core = BufferCore(
             plan, layout: CellLayout(of: Element.self),
             actions: ElementActions(of: Element.self, onUndelivered: onUndelivered), timeSource: TimeSource(clock))
@@ -50,13 +54,14 @@ final class BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
 
     // MARK: - The fast path
 
-    /// Moves the element in `slot` in, if that takes no more than that.
+    /// Moves the element in `slot` in, which has no time of its own, if that takes no more than that.
     @inlinable @inline(__always)
-    func enter(_ slot: inout Element?, lane: Int, cost: Int, life: WaitLimit) -> Bool {
-        guard case .none = life else { return false }
-        return core.lock.withLock { state in
-            guard let place = core.claimForSend(state, lane: lane, cost: cost) else { return false }
+    func enter(_ slot: inout Element?, lane: Int, cost: Int) -> Bool {
+        let state = core.state
+        return core.lock.withLock { _ in
+            guard let cell = Backpressure.claimForSend(state, lane: lane, cost: cost) else { return false }
             guard let element = slot.take() else { preconditionFailure("no element to send") }
+            let place = UnsafeMutableRawPointer(cell) + CellLayout.elementOffset(of: Element.self)
             PlainAccess.write(place)
             place.bindMemory(to: Element.self, capacity: 1).initialize(to: element)
             return true
@@ -66,8 +71,10 @@ final class BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
     /// Moves the next element out to `slot`, if that takes no more than that.
     @inlinable @inline(__always)
     func leave(_ slot: inout Element?) -> Bool {
-        core.lock.withLock { state in
-            guard let place = core.claimForReceive(state) else { return false }
+        let state = core.state
+        return core.lock.withLock { _ in
+            guard let cell = Backpressure.claimForReceive(state) else { return false }
+            let place = UnsafeMutableRawPointer(cell) + CellLayout.elementOffset(of: Element.self)
             PlainAccess.read(place)
             slot = place.assumingMemoryBound(to: Element.self).move()
             return true
@@ -77,9 +84,10 @@ final class BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
     // MARK: - Sending
 
     @inlinable @inline(__always)
-    func trySend(_ element: consuming Element, lane: Int, cost: Int, life: WaitLimit) -> SendResult<Element> {
+    func trySend(_ element: consuming Element, lane: Int, cost: Int, ttl: Duration?) -> SendResult<Element> {
+        guard ttl == nil else { return trySendSlow(element, lane: lane, cost: cost, life: life(ttl)) }
         var slot: Element? = consume element
-        if enter(&slot, lane: lane, cost: cost, life: life) { return .sent }
+        if enter(&slot, lane: lane, cost: cost) { return .sent }
         // By value: a slot whose address goes out is memory, and all that it is written waits for the lock to be free.
         guard let element = slot.take() else { preconditionFailure("no element to send") }
         return trySendSlow(element, lane: lane, cost: cost, life: life)
@@ -87,10 +95,11 @@ final class BufferDoor<Element: ~Copyable, Failure: Error>: Sendable {
 
     @inlinable @inline(__always)
     nonisolated(nonsending) func send(
-        _ element: consuming Element, lane: Int, cost: Int, life: WaitLimit, limit: WaitLimit
+        _ element: consuming Element, lane: Int, cost: Int, ttl: Duration?, limit: WaitLimit
     ) async -> SendResult<Element> {
+        guard ttl == nil else { return await sendSlow(element, lane: lane, cost: cost, life: life(ttl), limit: limit) }
         var slot: Element? = consume element
-        if enter(&slot, lane: lane, cost: cost, life: life) { return .sent }
+        if enter(&slot, lane: lane, cost: cost) { return .sent }
         guard let element = slot.take() else { preconditionFailure("no element to send") }
         return await sendSlow(element, lane: lane, cost: cost, life: life, limit: limit)
     }

@@ -7,13 +7,13 @@
 // ## Cost
 // What a processor does before it gives a lock back is to finish all stores that came before. So the fast path makes few:
 // counts are differences of what came in and what went out, ends of the list are told by the count and not by nil, and
-// costs are kept only where elements differ in cost.
+// costs are kept only where elements differ in cost, and the only element of a lane is its head and nothing else.
 
 /// A queue within a buffer.
 ///
 /// It is part of a state that a lock guards.
 struct BufferLane {
-    /// The ends of the list; they mean nothing while the lane is empty.
+    /// The ends of the list: the head means nothing while the lane is empty, the tail while it has fewer than two.
     private var head: CellPointer?
     private var tail: CellPointer?
     /// Elements that ever came in, and that ever went out.
@@ -48,29 +48,30 @@ struct BufferLane {
     var first: CellPointer? { count > 0 ? head : nil }
 
     @inline(__always)
-    var last: CellPointer? { count > 0 ? tail : nil }
+    var last: CellPointer? { count > 1 ? tail : first }
 
-    /// Links `cell` behind all others.
+    /// Links `cell` behind all others, of which there are `count`.
     @inline(__always)
-    mutating func append(_ cell: CellPointer, isWeighed: Bool) {
-        if entered == left {
+    mutating func append(_ cell: CellPointer, behind count: Int, isWeighed: Bool) {
+        if count == 0 {
             head = cell
         } else {
-            cell.pointee.previous = tail
-            tail?.pointee.next = cell
+            let last = count == 1 ? head : tail
+            cell.pointee.previous = last
+            last?.pointee.next = cell
+            tail = cell
         }
-        tail = cell
         entered &+= 1
         if isWeighed { weight &+= cell.pointee.cost }
     }
 
     /// Unlinks and returns the oldest element, of one or more.
     @inline(__always)
-    mutating func removeFirst(isWeighed: Bool) -> CellPointer? {
-        let cell = head
+    mutating func removeFirst(isWeighed: Bool) -> CellPointer {
+        guard let cell = head else { preconditionFailure("an occupied lane has no element") }
         left &+= 1
-        if entered != left { head = cell?.pointee.next }
-        if isWeighed, let cell { weight &-= cell.pointee.cost }
+        if entered != left { head = cell.pointee.next }
+        if isWeighed { weight &-= cell.pointee.cost }
         return cell
     }
 
@@ -100,7 +101,7 @@ struct BufferLane {
     /// Forgets all its elements: they hang on the first one, one after the other.
     mutating func detachAll() -> CellPointer? {
         guard count > 0 else { return nil }
-        tail?.pointee.next = nil
+        last?.pointee.next = nil
         left = entered
         weight = 0
         return head

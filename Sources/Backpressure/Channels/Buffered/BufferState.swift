@@ -8,8 +8,9 @@
 // I2  A bit of `occupied` is set exactly while its lane has elements, a bit of `waiting` while its lane has senders.
 // I3  Receivers wait only while no element is in; and no sender waits whose turn it is and who fits.
 // I4  An element with a deadline is in `expiries` exactly while it is in a lane.
-// I5  `isPlain` only if the buffer is open, nobody waits, and nothing can expire or be shed: then an operation that finds
-//     room (or an element) has nobody to wake and nothing to look after, and the fast path does it.
+// I5  `isPlain` only if the buffer is open, nobody waits, nothing can expire or be shed, and no element has a time to
+//     live from the channel: then an operation that finds room (or an element) has nobody to wake and nothing to look
+//     after, and the fast path does it.
 // I6  While standing queues are shed from, `delays` knows when each element came in; without, it is nil.
 
 /// The state under the lock.
@@ -31,6 +32,9 @@ struct BufferState: ~Copyable, @unchecked Sendable {
     var weight = 0
     var peakCount = 0
     let isWeighed: Bool
+    /// Whether all elements are alike: each costs 1, lanes have no weights, and nobody asks when one arrived, neither for the
+    /// order between lanes nor for a merge.
+    let isUniform: Bool
     let capacity: Int
     let maxElements: Int
     let laneCount: Int
@@ -62,6 +66,9 @@ struct BufferState: ~Copyable, @unchecked Sendable {
 
     init(_ plan: BufferPlan, layout: CellLayout) {
         isWeighed = plan.isWeighed
+        isUniform =
+            !plan.isWeighed && plan.order != .weighted && (plan.order == .strict || plan.lanes.count == 1)
+            && plan.policy.action != .conflate
         capacity = plan.capacity
         maxElements = plan.maxElements
         laneCount = plan.lanes.count
@@ -74,7 +81,7 @@ struct BufferState: ~Copyable, @unchecked Sendable {
         departures = BufferTurns(order: plan.order, aging: plan.aging, weights: weights)
         admissions = BufferTurns(order: plan.order, aging: plan.aging, weights: weights)
         delays = plan.shedding.map { BufferDelays($0, lanes: plan.lanes.count) }
-        isPlain = delays == nil
+        isPlain = delays == nil && !plan.isExpiring
     }
 
     deinit { lanes.deallocate() }
@@ -96,7 +103,8 @@ struct BufferState: ~Copyable, @unchecked Sendable {
 
 /// Where the state is: what the lock guards, as far as the inlined fast path is concerned.
 ///
-/// Not the state itself: a caller's module can neither destroy one nor know how.
+/// Not the state itself: a caller's module can neither destroy one nor know how. The address never changes, so it is
+/// read before the lock is taken: a load that comes after it waits for it.
 @usableFromInline
 struct BufferStateRef: @unchecked Sendable {
     let pointer: UnsafeMutablePointer<BufferState>
@@ -117,6 +125,8 @@ struct BufferPlan: Sendable {
     var order = TurnOrder.arrival
     var aging = Int.max
     var policy: BufferPolicy
+    /// Whether elements have a time to live that are not told otherwise.
+    var isExpiring = false
     /// Sheds from queues that stand.
     var shedding: CoDel?
 }

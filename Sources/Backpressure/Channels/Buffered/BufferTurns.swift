@@ -19,8 +19,13 @@
 // others once at most, because being served takes its count to zero; and the first of them is the service that would
 // have been its own. `TurnTests` holds it against all patterns.
 //
+// ## A lone lane
+// Where lanes have no weights, a lane that begins to wait while no other does is passed over by nobody until another one
+// begins: its `since` is the count of services at any time, and is not written. That is noted (`isLone`) until the other
+// one comes. So a buffer that holds elements of one lane at a time counts its services and does nothing else here.
+//
 // ## Invariants
-// I1  since <= served for every lane.
+// I1  since <= served for every lane that waits, unless it is the lone one, whose `since` means nothing.
 // I2  Passes are compared with each other only, and moved down together long before they could wrap around.
 
 /// The order in which waiting lanes are served.
@@ -52,6 +57,8 @@ struct BufferTurns: ~Copyable {
     private let lanes: UnsafeMutablePointer<LaneTurns>
     private let count: Int
     private(set) var served: UInt64 = 0
+    /// Whether no lane has waited beside another since the one that waits began; never where lanes have weights.
+    private(set) var isLone = false
     private var lastPass: UInt64 = 0
 
     init(order: TurnOrder, aging: Int, weights: [Int]) {
@@ -67,7 +74,7 @@ struct BufferTurns: ~Copyable {
     deinit { lanes.deallocate() }
 
     /// How often `lane` has been passed over since it began to wait.
-    func passed(_ lane: Int) -> UInt64 { served &- lanes[lane].since }
+    func passed(_ lane: Int) -> UInt64 { isLone ? 0 : served &- lanes[lane].since }
 
     /// How often `lane` was ever passed over before it was served.
     func longest(_ lane: Int) -> UInt64 { lanes[lane].longest }
@@ -80,9 +87,26 @@ struct BufferTurns: ~Copyable {
         if order == .weighted { lanes[lane].pass = max(lanes[lane].pass, lastPass) }
     }
 
+    /// `lane` had nothing to serve, and has, while those in `mask` have; no lane has a weight.
+    @inline(__always)
+    mutating func begin(_ lane: Int, beside mask: UInt64) {
+        guard mask != 0 else {
+            if !isLone { isLone = true }
+            return
+        }
+        if isLone { lanes[mask.trailingZeroBitCount].since = served }
+        isLone = false
+        lanes[lane].since = served
+    }
+
+    /// The only lane that has something is served, and `isLone` is true.
+    @inline(__always)
+    mutating func serveLone() { served &+= 1 }
+
     /// `lane` is served; unless it `goesOn` waiting for its next service, `begin` comes before that.
     @inline(__always)
     mutating func serve(_ lane: Int, goesOn: Bool = true) {
+        guard !isLone else { return serveLone() }
         let passed = served &- lanes[lane].since
         served &+= 1
         guard count > 1 else { return }

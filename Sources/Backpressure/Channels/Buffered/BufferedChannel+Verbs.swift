@@ -20,7 +20,7 @@ extension BufferedChannel where Element: ~Copyable {
         _ element: consuming sending Element, ttl: Duration? = nil
     ) async -> SendResult<Element> {
         let (lane, cost) = (lane(of: element), door.cost(of: element))
-        return await door.send(element, lane: lane, cost: cost, life: door.life(ttl), limit: .none)
+        return await door.send(element, lane: lane, cost: cost, ttl: ttl, limit: .none)
     }
 
     /// Sends `element`, waiting for room no longer than `timeout`.
@@ -38,7 +38,7 @@ extension BufferedChannel where Element: ~Copyable {
         _ element: consuming sending Element, ttl: Duration? = nil, timeout: Duration
     ) async -> SendResult<Element> {
         let (lane, cost) = (lane(of: element), door.cost(of: element))
-        return await door.send(element, lane: lane, cost: cost, life: door.life(ttl), limit: .timeout(timeout))
+        return await door.send(element, lane: lane, cost: cost, ttl: ttl, limit: .timeout(timeout))
     }
 
     /// Sends `element`, waiting for room no longer than until `deadline`.
@@ -57,7 +57,7 @@ extension BufferedChannel where Element: ~Copyable {
     ) async -> SendResult<Element> {
         let (lane, cost) = (lane(of: element), door.cost(of: element))
         let limit = door.core.waitLimit(until: deadline)
-        return await door.send(element, lane: lane, cost: cost, life: door.life(ttl), limit: limit)
+        return await door.send(element, lane: lane, cost: cost, ttl: ttl, limit: limit)
     }
 
     /// Sends `element`, which is of use until `expiry`, waiting for room as the overflow policy says.
@@ -75,7 +75,7 @@ extension BufferedChannel where Element: ~Copyable {
     ) async -> SendResult<Element> {
         let (lane, cost) = (lane(of: element), door.cost(of: element))
         let life = door.core.waitLimit(until: expiry)
-        return await door.send(element, lane: lane, cost: cost, life: life, limit: .none)
+        return await door.sendSlow(element, lane: lane, cost: cost, life: life, limit: .none)
     }
 
     /// Sends `element` if that takes no waiting.
@@ -90,7 +90,7 @@ extension BufferedChannel where Element: ~Copyable {
     @inlinable @inline(__always)
     public func trySend(_ element: consuming sending Element, ttl: Duration? = nil) -> SendResult<Element> {
         let (lane, cost) = (lane(of: element), door.cost(of: element))
-        return door.trySend(element, lane: lane, cost: cost, life: door.life(ttl))
+        return door.trySend(element, lane: lane, cost: cost, ttl: ttl)
     }
 
     /// Sends `element`, which is of use until `expiry`, if that takes no waiting: as ``trySend(_:ttl:)``.
@@ -105,7 +105,7 @@ extension BufferedChannel where Element: ~Copyable {
         _ element: consuming sending Element, expiresAt expiry: some InstantProtocol<Duration>
     ) -> SendResult<Element> {
         let (lane, cost) = (lane(of: element), door.cost(of: element))
-        return door.trySend(element, lane: lane, cost: cost, life: door.core.waitLimit(until: expiry))
+        return door.trySendSlow(element, lane: lane, cost: cost, life: door.core.waitLimit(until: expiry))
     }
 
     // MARK: Receiving

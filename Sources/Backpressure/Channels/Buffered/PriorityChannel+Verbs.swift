@@ -21,7 +21,7 @@ extension PriorityChannel where Element: ~Copyable {
         _ element: consuming sending Element, lane: Int, ttl: Duration? = nil
     ) async -> SendResult<Element> {
         check(lane)
-        return await door.send(element, lane: lane, cost: 1, life: door.life(ttl), limit: .none)
+        return await door.send(element, lane: lane, cost: 1, ttl: ttl, limit: .none)
     }
 
     /// Sends `element`, waiting for room no longer than `timeout`.
@@ -40,7 +40,7 @@ extension PriorityChannel where Element: ~Copyable {
         _ element: consuming sending Element, lane: Int, ttl: Duration? = nil, timeout: Duration
     ) async -> SendResult<Element> {
         check(lane)
-        return await door.send(element, lane: lane, cost: 1, life: door.life(ttl), limit: .timeout(timeout))
+        return await door.send(element, lane: lane, cost: 1, ttl: ttl, limit: .timeout(timeout))
     }
 
     /// Sends `element`, waiting for room no longer than until `deadline`.
@@ -60,7 +60,7 @@ extension PriorityChannel where Element: ~Copyable {
     ) async -> SendResult<Element> {
         check(lane)
         let limit = door.core.waitLimit(until: deadline)
-        return await door.send(element, lane: lane, cost: 1, life: door.life(ttl), limit: limit)
+        return await door.send(element, lane: lane, cost: 1, ttl: ttl, limit: limit)
     }
 
     /// Sends `element`, which is of use until `expiry`, waiting for room as the overflow policy says.
@@ -79,7 +79,7 @@ extension PriorityChannel where Element: ~Copyable {
     ) async -> SendResult<Element> {
         check(lane)
         let life = door.core.waitLimit(until: expiry)
-        return await door.send(element, lane: lane, cost: 1, life: life, limit: .none)
+        return await door.sendSlow(element, lane: lane, cost: 1, life: life, limit: .none)
     }
 
     /// Sends `element` if that takes no waiting.
@@ -97,7 +97,7 @@ extension PriorityChannel where Element: ~Copyable {
         _ element: consuming sending Element, lane: Int, ttl: Duration? = nil
     ) -> SendResult<Element> {
         check(lane)
-        return door.trySend(element, lane: lane, cost: 1, life: door.life(ttl))
+        return door.trySend(element, lane: lane, cost: 1, ttl: ttl)
     }
 
     /// Sends `element`, which is of use until `expiry`, if that takes no waiting: as ``trySend(_:lane:ttl:)``.
@@ -113,7 +113,7 @@ extension PriorityChannel where Element: ~Copyable {
         _ element: consuming sending Element, lane: Int, expiresAt expiry: some InstantProtocol<Duration>
     ) -> SendResult<Element> {
         check(lane)
-        return door.trySend(element, lane: lane, cost: 1, life: door.core.waitLimit(until: expiry))
+        return door.trySendSlow(element, lane: lane, cost: 1, life: door.core.waitLimit(until: expiry))
     }
 
     // MARK: Receiving

@@ -78,7 +78,7 @@
                 while let cell = state.store.takeFresh() { cells.append(cell) }
                 for cell in cells { state.store.give(cell) }
             }
-            for (element, lane) in filled { _ = door.trySend(element, lane: lane, cost: 1, life: .none) }
+            for (element, lane) in filled { _ = door.trySend(element, lane: lane, cost: 1, ttl: nil) }
             for operation in prelude { run(operation, by: 7) }
         }
 
@@ -106,9 +106,8 @@
 
         private func trySend(_ element: Int, _ lane: Int, _ cost: Int, _ ttl: Int64?, _ me: Int) {
             handedIn[me].append(element)
-            let life = ttl.map { WaitLimit.timeout(.nanoseconds($0)) } ?? .none
             let isWaiting = countsPasses && door.core.snapshot().waitingSenders > 0
-            let result = door.trySend(element, lane: lane, cost: cost, life: life)
+            let result = door.trySend(element, lane: lane, cost: cost, ttl: ttl.map { .nanoseconds($0) })
             // With one wait in the program: it waited before and after, so it waited meanwhile.
             if isWaiting, result.isSent {
                 ModelRuntime.expect(door.core.snapshot().waitingSenders == 0, "\(element) passed who waited")
@@ -145,7 +144,7 @@
             let life = ttl.map { WaitLimit.timeout(.nanoseconds($0)) } ?? .none
             var slot: Int? = element
             defer { noteExpiry(of: element, ttl) }
-            if door.enter(&slot, lane: lane, cost: cost, life: life) { return }
+            if ttl == nil, door.enter(&slot, lane: lane, cost: cost) { return }
             let waitLimit: WaitLimit = deadline == .max ? .none : .deadline(deadline)
             let limit = door.core.isSuspending ? waitLimit : nil
             let offer = door.core.offer(lane: lane, cost: cost, life: life, limit: limit)

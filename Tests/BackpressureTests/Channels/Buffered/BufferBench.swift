@@ -38,16 +38,15 @@ final class BufferBench: Sendable {
     ) -> Ticket {
         let ticket = Ticket()
         let door = door
-        let life = ttl.map(WaitLimit.timeout) ?? .none
         switch patience {
-        case .none: ticket.end(Answer(door.trySend(element, lane: lane, cost: cost, life: life)))
+        case .none: ticket.end(Answer(door.trySend(element, lane: lane, cost: cost, ttl: ttl)))
         case .forever:
             ticket.start(on: executor) {
-                Answer(await door.send(element, lane: lane, cost: cost, life: life, limit: .none))
+                Answer(await door.send(element, lane: lane, cost: cost, ttl: ttl, limit: .none))
             }
         case .timeout(let timeout):
             ticket.start(on: executor) {
-                Answer(await door.send(element, lane: lane, cost: cost, life: life, limit: .timeout(timeout)))
+                Answer(await door.send(element, lane: lane, cost: cost, ttl: ttl, limit: .timeout(timeout)))
             }
         }
         executor.run()

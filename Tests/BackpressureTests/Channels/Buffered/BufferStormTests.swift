@@ -69,8 +69,8 @@ struct BufferStormTests {
                     let lane = Int.random(in: 0..<configuration.plan.lanes.count, using: &random)
                     let cost = Int.random(in: configuration.costs, using: &random)
                     let isShortLived = Int.random(in: 0..<4, using: &random) == 0
-                    let life: WaitLimit = isShortLived ? .timeout(.seconds(2)) : .none
-                    books.book(door.trySend(element, lane: lane, cost: cost, life: life), element)
+                    let ttl: Duration? = isShortLived ? .seconds(2) : nil
+                    books.book(door.trySend(element, lane: lane, cost: cost, ttl: ttl), element)
                 }
                 senders.update { $0 -= 1 }
                 return
@@ -133,16 +133,16 @@ struct BufferStormTests {
     ) async {
         let lane = Int.random(in: 0..<configuration.plan.lanes.count, using: &random)
         let cost = Int.random(in: configuration.costs, using: &random)
-        let life: WaitLimit = Bool.random(using: &random) ? .none : .timeout(.seconds(3))
+        let ttl: Duration? = Bool.random(using: &random) ? nil : .seconds(3)
         switch Int.random(in: 0..<4, using: &random) {
-        case 0: books.book(door.trySend(element, lane: lane, cost: cost, life: life), element)
-        case 1: books.book(await door.send(element, lane: lane, cost: cost, life: life, limit: .none), element)
+        case 0: books.book(door.trySend(element, lane: lane, cost: cost, ttl: ttl), element)
+        case 1: books.book(await door.send(element, lane: lane, cost: cost, ttl: ttl, limit: .none), element)
         case 2:
             let limit = WaitLimit.timeout(.seconds(2))
-            books.book(await door.send(element, lane: lane, cost: cost, life: life, limit: limit), element)
+            books.book(await door.send(element, lane: lane, cost: cost, ttl: ttl, limit: limit), element)
         default:
             let task = Task {
-                books.book(await door.send(element, lane: lane, cost: cost, life: life, limit: .none), element)
+                books.book(await door.send(element, lane: lane, cost: cost, ttl: ttl, limit: .none), element)
             }
             if Bool.random(using: &random) { await Task.yield() }
             task.cancel()

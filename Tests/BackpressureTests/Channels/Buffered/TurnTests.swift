@@ -66,6 +66,47 @@ struct TurnTests {
         }
     }
 
+    /// The way in that notes nothing while one lane waits alone, beside the one that notes all: same turns, same counts.
+    @Test("a lane that waits alone is counted as if it were noted", arguments: [1, 2, 5], [2, 3, 8])
+    func loneLanesAreCounted(aging: Int, lanes: Int) {
+        let size = LaneSize("turns.lone \(aging) \(lanes)", plain: 8, sanitizer: 3, deep: 4_000)
+        var loneTurns = 0
+        for seed in 0..<UInt64(size.count) {
+            var random = SplitMix64(seed: seed)
+            let weights = Array(repeating: 1, count: lanes)
+            var noted = BufferTurns(order: .strict, aging: aging, weights: weights)
+            var lone = BufferTurns(order: .strict, aging: aging, weights: weights)
+            var mask: UInt64 = 0
+            let eagerness = Int.random(in: 1...6, using: &random)
+            for _ in 0..<400 {
+                for lane in 0..<lanes
+                where mask >> UInt64(lane) & 1 == 0 && Int.random(in: 0..<eagerness, using: &random) == 0 {
+                    noted.begin(lane)
+                    lone.begin(lane, beside: mask)
+                    mask |= 1 << UInt64(lane)
+                }
+                guard mask != 0 else { continue }
+                // Now and then what waits goes away without a turn: it was evicted, or has expired.
+                if Int.random(in: 0..<9, using: &random) == 0 {
+                    mask &= mask - 1
+                    continue
+                }
+                let lane = noted.next(mask) { UInt64($0) }
+                #expect(lone.next(mask) { UInt64($0) } == lane, "seed \(seed)")
+                for waiting in 0..<lanes where mask >> UInt64(waiting) & 1 == 1 {
+                    #expect(lone.passed(waiting) == noted.passed(waiting), "seed \(seed)")
+                }
+                let goesOn = Int.random(in: 0..<3, using: &random) > 0
+                if lone.isLone { loneTurns += 1 }
+                noted.serve(lane, goesOn: goesOn)
+                lone.serve(lane, goesOn: goesOn)
+                if !goesOn { mask &= ~(1 << UInt64(lane)) }
+                #expect(lone.served == noted.served && lone.longest(lane) == noted.longest(lane), "seed \(seed)")
+            }
+        }
+        #expect(loneTurns > 0)
+    }
+
     @Test("a lane that was silent claims no arrears")
     func silenceEarnsNothing() {
         var turns = BufferTurns(order: .weighted, aging: .max, weights: [1, 1])
