@@ -4,7 +4,9 @@
 // How many retries a program affords, whoever makes them.
 //
 // ## Algorithm
-// Requests and retries of the last `window` are counted in a ring. A retry is allowed while, with it,
+// Requests and retries of the last `window` are counted in rings of slots. A window of time begins somewhere within a slot:
+// the ring of the requests ends before that slot, so that none is counted that lies outside, and the ring of the retries
+// has that slot too, so that none is missed. A retry is allowed while, with it,
 //     1000 retries <= permille requests + 1000 minimum * seconds
 // and, if there is a bound of what runs at once, while
 //     1000 running retries <= max(permille running requests, 1000 least),
@@ -13,7 +15,8 @@
 // All are tested and counted in one step, under one lock, in whole thousandths: a ratio is never rounded up to all.
 //
 // ## Invariants
-// I1  In every window of time that ends with a retry, retries <= ratio * requests + minimum * window.
+// I1  In every window of time that ends with a retry, retries <= ratio * requests + minimum * window: wherever it begins,
+//     and not only at the border of a slot. (In one that ends with nothing, the requests that paid may lie before it.)
 // I2  A clock that steps back or stands still earns nothing.
 // I3  0 <= tokens <= maximum.
 
@@ -61,22 +64,20 @@ public struct RetryTokens: Hashable, Sendable {
 /// - **Source**: the budgets of Finagle; "Handling Overload" in the Google SRE book; for the tokens gRFC A6.
 public final class RetryBudget: Sendable {
     struct Tally: RollingCount {
-        var requests = 0
-        var retries = 0
+        var count = 0
 
-        static func += (left: inout Tally, right: Tally) {
-            left.requests += right.requests
-            left.retries += right.retries
-        }
-
-        static func -= (left: inout Tally, right: Tally) {
-            left.requests -= right.requests
-            left.retries -= right.retries
-        }
+        static func += (left: inout Tally, right: Tally) { left.count += right.count }
+        static func -= (left: inout Tally, right: Tally) { left.count -= right.count }
     }
 
+    /// Slots of a window: a budget that is used up comes back a slot late, so of a second's minimum 2 % are not made use of.
+    static let slots = 50
+
     struct State: Sendable {
-        var tally: RollingCounts<Tally>
+        /// Of less than a window.
+        var requests: RollingCounts<Tally>
+        /// Of more than a window.
+        var retries: RollingCounts<Tally>
         var running = 0
         var runningRetries = 0
         var refused: UInt64 = 0
@@ -99,7 +100,8 @@ public final class RetryBudget: Sendable {
     /// - Parameters:
     ///   - ratio: How many retries there may be for each request, to the thousandth, rounded down.
     ///   - minimumPerSecond: So many retries are allowed in any case, so that a client with few requests may retry at all.
-    ///   - window: Over which time requests count.
+    ///   - window: Over which time requests and retries count: in no window of this length that ends with a retry are there
+    ///     more retries than the ratio of its requests and the minimum of its seconds.
     ///   - concurrentShare: How many of the calls that run at once may be retries; nil for no bound.
     ///   - concurrentMinimum: So many retries may run at once in any case.
     ///   - tokens: Stops retries after failures, whatever the ratio says; nil for no such bound.
@@ -123,9 +125,13 @@ public final class RetryBudget: Sendable {
         concurrentPermille = concurrentShare.map { Int($0 * 1_000) }
         concurrentLeast = concurrentMinimum
         self.tokens = tokens.map { ($0.maximum * 1_000, Int($0.ratio * 1_000)) }
+        // A slot of the retries is rounded up, one of the requests down.
+        let slot = (nanoseconds + Int64(Self.slots) - 1) / Int64(Self.slots)
         state = LockedState(
             State(
-                tally: RollingCounts(window: nanoseconds, buckets: 10), tokens: (tokens?.maximum ?? 0) * 1_000))
+                requests: RollingCounts(window: nanoseconds, buckets: Self.slots),
+                retries: RollingCounts(window: slot * Int64(Self.slots + 1), buckets: Self.slots + 1),
+                tokens: (tokens?.maximum ?? 0) * 1_000))
     }
 
     /// A request begins: its first try, not a retry.
@@ -134,7 +140,9 @@ public final class RetryBudget: Sendable {
     public func beginRequest() {
         let now = timeSource.now()
         state.withLock { state in
-            state.tally.add(Tally(requests: 1, retries: 0), at: now)
+            // Both rings stand at the latest reading of either, or a clock that steps back would date a retry before its request.
+            state.retries.advance(to: now)
+            state.requests.add(Tally(count: 1), at: now)
             state.running += 1
         }
     }
@@ -150,8 +158,7 @@ public final class RetryBudget: Sendable {
     public func tryBeginRetry() -> Bool {
         let now = timeSource.now()
         return state.withLock { state in
-            state.tally.advance(to: now)
-            let tally = state.tally.total
+            let tally = tally(&state, now)
             let isAllowed =
                 decide((tally.retries + 1) * 1_000 <= tally.requests * permille + floor)
                 && decide(mayRunAtOnce(state))
@@ -160,10 +167,16 @@ public final class RetryBudget: Sendable {
                 state.refused += 1
                 return false
             }
-            state.tally.add(Tally(requests: 0, retries: 1), at: now)
+            state.retries.add(Tally(count: 1), at: now)
             state.runningRetries += 1
             return true
         }
+    }
+
+    private func tally(_ state: inout State, _ now: Int64) -> (requests: Int, retries: Int) {
+        state.requests.advance(to: now)
+        state.retries.advance(to: now)
+        return (state.requests.total.count, state.retries.total.count)
     }
 
     private func mayRunAtOnce(_ state: State) -> Bool {
@@ -194,9 +207,9 @@ public final class RetryBudget: Sendable {
     public func snapshot() -> RetryBudgetSnapshot {
         let now = timeSource.now()
         return state.withLock { state in
-            state.tally.advance(to: now)
+            let tally = tally(&state, now)
             return RetryBudgetSnapshot(
-                requests: state.tally.total.requests, retries: state.tally.total.retries, running: state.running,
+                requests: tally.requests, retries: tally.retries, running: state.running,
                 runningRetries: state.runningRetries, refused: state.refused,
                 tokens: tokens == nil ? nil : Double(state.tokens) / 1_000)
         }
