@@ -4,6 +4,8 @@
 // The examples of the article Overload.md, in its order.
 
 import Backpressure
+import BackpressureTestKit
+import Synchronization
 import Testing
 
 @Suite("Examples of Overload.md", .timeLimit(.minutes(10)))
@@ -104,4 +106,42 @@ struct OverloadArticleExamples {
 
         #expect(controller.signal == .slow(0.5) && pace.rate == .perSecond(500))
     }
+
+    /// Storing takes 20 ms and 50 us per element: 600 elements take 50 ms.
+    @Test("batches of a channel, as large as they are worth")
+    func batches() async throws {
+        let clock = ManualClock()
+        let events = BoundedChannel<Int, Never>(capacity: 2_000, clock: clock)
+        let stored = Counter()
+        let producer = Task {
+            for event in 0..<20_000 { _ = await events.send(event) }
+            events.finish()
+        }
+        @Sendable func store(_ batch: [Int]) async {
+            #expect(batch.first == stored.value, "in order, and none is lost")
+            stored.add(batch.count)
+            clock.advance(by: .milliseconds(20) + .microseconds(50) * batch.count)
+        }
+
+        var batcher = AdaptiveBatcher(sizes: 10...1_000, target: .milliseconds(50), linger: .milliseconds(5))
+        while true {
+            let batch = try await events.receive(upTo: batcher.size, linger: batcher.linger)
+            if batch.isEmpty { break }  // the channel was finished
+            let start = clock.now
+            await store(batch)
+            batcher.record(count: batch.count, took: start.duration(to: clock.now), depth: events.count)
+        }
+
+        await producer.value
+        #expect(stored.value == 20_000)
+        #expect(batcher.size > 100 && batcher.size <= 1_000, "\(batcher.size)")
+    }
+}
+
+private final class Counter: Sendable {
+    private let count = Mutex(0)
+
+    var value: Int { count.withLock { $0 } }
+
+    func add(_ more: Int) { count.withLock { $0 += more } }
 }

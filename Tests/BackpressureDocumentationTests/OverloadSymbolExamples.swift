@@ -125,6 +125,24 @@ struct OverloadSymbolExamples {
         }
     }
 
+    @Test("HedgeDelay")
+    func hedgeDelay() async throws {
+        let budget = RetryBudget()
+        let delay = HedgeDelay(percentile: 95, bounds: .milliseconds(5) ... .seconds(1))
+        let answer = try await hedge(after: delay, budget: budget) {
+            try await ask()
+        }
+
+        #expect(answer == 2 && delay.current == nil)
+    }
+
+    @Test("CorrelationLimit")
+    func correlationLimit() {
+        let limiter = ConcurrencyLimiter(CorrelationLimit(initial: 20, maximum: 500))
+
+        #expect(limiter.limit == 20)
+    }
+
     @Test("CallDeadline")
     func deadline() async throws {
         try await CallDeadline.with(.seconds(1)) {
@@ -153,6 +171,14 @@ struct OverloadSymbolExamples {
         }
 
         #expect(throttle.rejectionProbability == 0)
+    }
+
+    @Test("ThrottleRule")
+    func throttleRule() {
+        let gentle = AdaptiveThrottle(rule: .successRate(threshold: 0.9, aggression: 2, minimumRate: 10))
+        if gentle.shouldSend() { gentle.record(isAccepted: true) }
+
+        #expect(gentle.rejectionProbability == 0)
     }
 
     @Test("PriorityShedder")

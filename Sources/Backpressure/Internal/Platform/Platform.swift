@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // swift-backpressure
 
-// All that differs by platform: the C library, which system clock Swift's clocks read and sleep on, fresh pages.
+// All that differs by platform: the C library, which system clock Swift's clocks read and sleep on, powers, fresh pages.
 //
 // The readings are those of Swift's clocks, counted in nanoseconds from the clock's own epoch (the boot of the system).
 // Asking the system directly costs two thirds of `ContinuousClock.now`. A timer must sleep on the clock that its
@@ -52,6 +52,12 @@ enum PlatformClock {
     private static func nanoseconds(_ reading: timespec) -> Int64 {
         Int64(reading.tv_sec) * 1_000_000_000 + Int64(reading.tv_nsec)
     }
+}
+
+/// What the C library computes and Swift's own does not.
+enum PlatformMath {
+    /// `base` to the power of `exponent`.
+    static func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
 }
 
 /// Pages of the system.

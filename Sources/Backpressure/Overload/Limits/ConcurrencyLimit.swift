@@ -6,8 +6,8 @@
 /// How many calls may run at once, as a function of how earlier calls went.
 ///
 /// The algorithms are values without locks, tasks or clocks: ``ConcurrencyLimiter`` feeds them with samples and obeys
-/// their ``limit``. The library has ``FixedLimit``, ``AIMDLimit``, ``VegasLimit`` and ``Gradient2Limit``; a type of
-/// your own works as well.
+/// their ``limit``. The library has ``FixedLimit``, ``AIMDLimit``, ``VegasLimit``, ``Gradient2Limit`` and ``CorrelationLimit``; a
+/// type of your own works as well.
 ///
 /// ```swift
 /// struct HalfOnTrouble: ConcurrencyLimit {

@@ -109,7 +109,7 @@ public struct VegasLimit: ConcurrencyLimit {
     }
 
     /// The integral decimal logarithm, at least 1.
-    private static func decimalDigits(_ limit: Double) -> Double {
+    static func decimalDigits(_ limit: Double) -> Double {
         var (digits, rest) = (0.0, limit)
         while rest >= 10 { (digits, rest) = (digits + 1, rest / 10) }
         return max(1, digits)

@@ -30,25 +30,58 @@ public nonisolated(nonsending) func hedge<Result: Sendable>(
     after delay: Duration, budget: RetryBudget? = nil, clock: some Clock<Duration> = ContinuousClock(),
     _ body: @escaping @Sendable () async throws -> Result
 ) async throws -> Result {
-    let timeSource = TimeSource(clock)
-    let call: @concurrent @Sendable () async -> HedgeEvent<Result> = {
-        do { return .answer(try await body()) } catch { return .failure(error) }
+    try await hedge(after: delay, budget: budget, timeSource: TimeSource(clock), body) { _ in }
+}
+
+/// Runs `body`, and runs it a second time beside the first if that takes longer than most calls did lately.
+///
+/// As ``hedge(after:budget:clock:_:)``, with a delay that is read from the calls themselves: those that answered count with the
+/// time they took, and a first one that was overtaken with the time it had. Calls that failed do not count. While `delay`
+/// knows too few calls there is no second one.
+///
+/// - Parameters:
+///   - delay: How long the first may take; shared by all calls of the kind.
+///   - budget: Pays for the second, and is shared with everybody whose calls end at the same service; nil for no bound.
+///   - body: The call.
+/// - Returns: What the first call to succeed returned.
+/// - Throws: What the call that failed first threw; `CancellationError` may be it.
+public nonisolated(nonsending) func hedge<Result: Sendable>(
+    after delay: HedgeDelay, budget: RetryBudget? = nil, _ body: @escaping @Sendable () async throws -> Result
+) async throws -> Result {
+    try await hedge(after: delay.current, budget: budget, timeSource: delay.timeSource, body) { delay.record($0) }
+}
+
+/// Without a delay there is no second call.
+private nonisolated(nonsending) func hedge<Result: Sendable>(
+    after delay: Duration?, budget: RetryBudget?, timeSource: TimeSource,
+    _ body: @escaping @Sendable () async throws -> Result, onAnswer: (Duration) -> Void
+) async throws -> Result {
+    let call: @concurrent @Sendable (Bool) async -> HedgeEvent<Result> = { isFirst in
+        do { return .answer(try await body(), isFirst: isFirst) } catch { return .failure(error) }
     }
     budget?.beginRequest()
     defer { budget?.endRequest() }
     var isHedged = false
     defer { if isHedged { budget?.endRetry() } }
+    let began = timeSource.now()
+    var secondBegan = began
     return try await withThrowingTaskGroup(of: HedgeEvent<Result>.self) { group in
-        group.addTask(operation: call)
-        group.addTask {
-            try? await timeSource.sleep(until: timeSource.deadline(after: delay))
-            return .timeIsUp
+        group.addTask { await call(true) }
+        if let delay {
+            group.addTask {
+                try? await timeSource.sleep(until: timeSource.deadline(after: delay))
+                return .timeIsUp
+            }
         }
         var failure: (any Error)?
         var running = 1
         while let event = try await group.next() {
             switch event {
-            case .answer(let result):
+            case .answer(let result, let isFirst):
+                let now = timeSource.now()
+                onAnswer(.nanoseconds(now.subtractingSaturating(isFirst ? began : secondBegan)))
+                // What the first would have taken is not known, but it is more than this.
+                if !isFirst, failure == nil { onAnswer(.nanoseconds(now.subtractingSaturating(began))) }
                 budget?.record(isAnswered: true)
                 group.cancelAll()
                 return result
@@ -61,7 +94,8 @@ public nonisolated(nonsending) func hedge<Result: Sendable>(
                 guard running == 1, !Task.isCancelled, budget?.tryBeginRetry() ?? true else { continue }
                 isHedged = budget != nil
                 running += 1
-                group.addTask(operation: call)
+                secondBegan = timeSource.now()
+                group.addTask { await call(false) }
             }
             if running == 0 { break }
         }
@@ -71,7 +105,7 @@ public nonisolated(nonsending) func hedge<Result: Sendable>(
 
 /// What happened while calls ran.
 private enum HedgeEvent<Result: Sendable>: Sendable {
-    case answer(Result)
+    case answer(Result, isFirst: Bool)
     case failure(any Error)
     case timeIsUp
 }

@@ -3,15 +3,13 @@
 
 // A client that keeps back what would be rejected anyway.
 //
-// ## Algorithm
-// "Handling Overload", Google SRE book, 2016: with what the client wanted and what the service accepted in the last two
-// minutes, a call is rejected here with the probability
-//     max(0, (requests - k * accepts) / (requests + 1))
-// so that the service gets about k times what it accepts, and notices by it when it can do more.
+// The probabilities are in `ThrottleRule`. What is counted depends on the rule: that of the SRE book compares what was wanted
+// with what was accepted, so a call that is kept back counts as wanted; Envoy's looks at the success of the calls that were
+// made, in which those that were kept back would be failures of its own making.
 //
 // ## Invariants
 // I1  0 <= probability < 1: now and then a call gets through, or a service that is well again would never be noticed.
-// I2  A call that is kept back counts as a request and not as an accept.
+// I2  A call that is kept back is never an accept; it is a request only if the rule says so.
 
 /// Rejects at the client what an overloaded service would reject, in proportion.
 ///
@@ -23,7 +21,9 @@
 /// }
 /// ```
 ///
-/// - **Source**: "Handling Overload", Google SRE book.
+/// ``ThrottleRule`` says how much is kept back.
+///
+/// - **Source**: "Handling Overload", Google SRE book; the other rule is that of Envoy's admission control.
 public final class AdaptiveThrottle: Sendable {
     private struct Tally: RollingCount {
         var requests = 0
@@ -40,8 +40,10 @@ public final class AdaptiveThrottle: Sendable {
         }
     }
 
+    /// How much is kept back.
+    public let rule: ThrottleRule
     private let timeSource: TimeSource
-    private let multiplier: Double
+    private let window: Duration
     private let state: LockedState<RollingCounts<Tally>>
 
     /// A throttle that has seen nothing yet, and so keeps nothing back.
@@ -52,17 +54,30 @@ public final class AdaptiveThrottle: Sendable {
     ///   - window: Over which time calls count.
     ///   - clock: The clock of the window; tests pass a manual one.
     /// - Precondition: `multiplier >= 1` and finite, `window > .zero`.
-    public init(
+    public convenience init(
         multiplier: Double = 2, window: Duration = .seconds(120), clock: some Clock<Duration> = ContinuousClock()
     ) {
-        precondition(multiplier >= 1 && multiplier.isFinite, "a multiplier of \(multiplier) is below 1 or no number")
+        self.init(rule: .multiple(multiplier), window: window, clock: clock)
+    }
+
+    /// A throttle that has seen nothing yet, and so keeps nothing back.
+    ///
+    /// - Parameters:
+    ///   - rule: How much is kept back.
+    ///   - window: Over which time calls count.
+    ///   - clock: The clock of the window; tests pass a manual one.
+    /// - Precondition: `window > .zero`.
+    public init(
+        rule: ThrottleRule, window: Duration = .seconds(30), clock: some Clock<Duration> = ContinuousClock()
+    ) {
         precondition(window > .zero, "a window of \(window) is not positive")
         timeSource = TimeSource(clock)
-        self.multiplier = multiplier
+        self.rule = rule
+        self.window = window
         state = LockedState(RollingCounts(window: window.saturatingNanoseconds, buckets: 12))
     }
 
-    /// Whether to send a call; it counts as requested either way.
+    /// Whether to send a call.
     ///
     /// A call that is sent must be followed by ``record(isAccepted:)``.
     ///
@@ -74,7 +89,7 @@ public final class AdaptiveThrottle: Sendable {
         return state.withLock { counts in
             counts.advance(to: now)
             let isSent = chance >= probability(counts.total)
-            counts.add(Tally(requests: 1, accepts: 0), at: now)
+            if rule.countsWhatIsWanted { counts.add(Tally(requests: 1, accepts: 0), at: now) }
             return isSent
         }
     }
@@ -84,7 +99,8 @@ public final class AdaptiveThrottle: Sendable {
     /// - Parameter isAccepted: False when it rejected it for load; any other answer counts as accepted.
     public func record(isAccepted: Bool) {
         let now = timeSource.now()
-        state.withLock { $0.add(Tally(requests: 0, accepts: isAccepted ? 1 : 0), at: now) }
+        let tally = Tally(requests: rule.countsWhatIsWanted ? 0 : 1, accepts: isAccepted ? 1 : 0)
+        state.withLock { $0.add(tally, at: now) }
     }
 
     /// The probability with which a call is kept back at this moment.
@@ -97,7 +113,6 @@ public final class AdaptiveThrottle: Sendable {
     }
 
     private func probability(_ tally: Tally) -> Double {
-        let requests = Double(tally.requests)
-        return max(0, (requests - multiplier * Double(tally.accepts)) / (requests + 1))
+        rule.probability(requests: tally.requests, accepts: tally.accepts, window: window)
     }
 }
