@@ -61,8 +61,9 @@ import Testing
         print(
             "predictive: \(totals.predictive.spikes) lag spikes, reactive: \(totals.reactive.spikes); \(fewer * 100) % fewer, "
                 + "goodput x \(goodput)")
-        #expect(totals.predictive.spikes <= totals.reactive.spikes)
-        #expect(goodput > 0.97)
+        // What the literature claims of looking ahead, at equal goodput.
+        #expect(totals.reactive.spikes > 0 && fewer >= 0.6)
+        #expect(goodput > 0.99)
     }
 
     struct LagCount {
