@@ -23,9 +23,12 @@ extension Rate {
 @Suite("rate limiting: properties", .serialized, .timeLimit(.minutes(60)))
 struct RatePropertyTests {
     /// Runs a limiter through a course of time, judges each admission, and tries each sixteenth `retryAfter`.
+    ///
+    /// To try it is to peek at a later instant. A limiter that remembers the furthest reading remembers that one, too; a
+    /// bucket remembers only what it decided: with fractions of a nanosecond a look at an instant is not a stay there.
     private func drive(
         _ limiter: some RateLimiter, _ clock: FaultClock, decisions: Int, seed: UInt64, interval: Int64, most: Int,
-        read: (Int64) -> Void, admit: (Int) -> Bool
+        notesPeeks: Bool = true, read: (Int64) -> Void, admit: (Int) -> Bool
     ) {
         var course = TimeCourse(seed: seed, interval: interval)
         var (admitted, denied, wrong) = (0, 0, 0)
@@ -46,7 +49,7 @@ struct RatePropertyTests {
                 if limiter.peek(count).isAllowed { wrong += 1 }
                 clock.reading += 1
                 if !limiter.peek(count).isAllowed { wrong += 1 }
-                read(clock.reading)
+                if notesPeeks { read(clock.reading) }
             case .exceedsLimit: wrong += 1
             }
             guard wrong == 0 else { break }
@@ -64,7 +67,7 @@ struct RatePropertyTests {
             var oracle = WindowOracle(rate: rate, burst: burst)
             drive(
                 limiter, clock, decisions: size.count / hardRates.count, seed: UInt64(index), interval: rate.interval,
-                most: burst, read: { oracle.read($0) }, admit: { oracle.admit($0) })
+                most: burst, notesPeeks: false, read: { oracle.read($0) }, admit: { oracle.admit($0) })
         }
     }
 

@@ -195,8 +195,8 @@
                 name: "send | send | cancel the first | receive", filled: [(16, 0)],
                 threads: [[.send(1)], [.trySend(2)], [.cancel(0)], [.receive]]),
             BufferModel(
-                name: "send | ttl send | clock, timer | receive", deadline: 50, filled: [(16, 0)],
-                threads: [[.send(1)], [.send(2, ttl: 5)], [.clock(5), .timerRings], [.receive]]),
+                name: "send | ttl send | clock, timer | receive x2", deadline: 50, filled: [(16, 0)],
+                threads: [[.send(1)], [.send(2, ttl: 5)], [.clock(5), .timerRings], [.receive, .receive]]),
         ]
     }
 #endif
