@@ -38,7 +38,7 @@ struct KeyOperations: Sendable {
         isEqual = { first, second in
             first.assumingMemoryBound(to: Key.self).pointee == second.assumingMemoryBound(to: Key.self).pointee
         }
-        if _isPOD(Key.self) {
+        if isTrivial {
             // The type's own copy is called by way of its metadata, at a hundred instructions.
             let size = MemoryLayout<Key>.size
             copy = { target, source in target.copyMemory(from: source, byteCount: size) }

@@ -41,7 +41,8 @@
     final class PartitionBench: @unchecked Sendable {
         let core: PartitionCore
         private let clock = ModelClock()
-        private let memory = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 8)
+        private let places = WaitPlaces()
+        private let memory = UnsafeMutableRawPointer.allocate(byteCount: 16, alignment: 8)
         /// The greatest limit of the program.
         private let ceiling: Int
         // Bookkeeping of the model: the threads are fibres of one OS thread, so no step is between.
@@ -51,7 +52,7 @@
         private var running: [Int]
 
         init(_ program: PartitionProgram) {
-            memory.initializeMemory(as: UInt8.self, repeating: 0, count: 128)
+            memory.initializeMemory(as: UInt8.self, repeating: 0, count: 16)
             ceiling = program.ceiling
             limit = program.limit
             running = Array(repeating: 0, count: program.shares.count)
@@ -78,15 +79,15 @@
                     self.limit = limit
                 }
             case .setShare(let share, let index): core.setShare(share, of: index)
-            case .cancel(let other): cancelWait(of: other)
+            case .cancel(let other): places.cancel(other, in: core)
             case .enter(let index):
                 guard case .entered = core.enter(index, times: nil) else {
                     ModelRuntime.fail("a place was there, and refused")
                 }
-                ModelRuntime.atomicStore(memory + 120, 1, .releasing)
+                ModelRuntime.atomicStore(memory + 8, 1, .releasing)
             case .leave(let index): core.leave(index)
-            case .await(let other): ModelRuntime.park(on: memory + other * 8, while: { $0 == 0 })
-            case .awaitEnter: ModelRuntime.park(on: memory + 120, while: { $0 == 0 })
+            case .await(let other): places.await(other)
+            case .awaitEnter: ModelRuntime.park(on: memory + 8, while: { $0 == 0 })
             case .clock(let now): clock.set(now)
             case .timerRings: _ = core.timerRang(generation: .max)
             case .close: _ = core.close()
@@ -116,30 +117,11 @@
             case .entered: break
             case .rejected: return false
             case .waits(let waiter):
-                sleep(waiter, me)
+                places.sleep(waiter, by: me)
                 guard core.conclude(waiter) == nil else { return false }
             }
             hold(index, age)
             return true
-        }
-
-        /// What `WaiterRef.sleep` does.
-        private func sleep(_ waiter: WaiterRef, _ me: Int) {
-            ModelRuntime.atomicStore(memory + me * 8, UInt64(UInt(bitPattern: waiter.pointer)), .releasing)
-            if waiter.park(SleepingTask(bits: 1000 + UInt64(me))) {
-                ModelRuntime.park(on: waiter.cellAddress, while: { $0 != WaiterRef.resumed })
-            }
-            _ = waiter.isResumed
-            ModelRuntime.lock(memory + me * 8)
-            ModelRuntime.atomicStore(memory + me * 8, 0, .releasing)
-            ModelRuntime.unlock(memory + me * 8)
-        }
-
-        private func cancelWait(of other: Int) {
-            ModelRuntime.lock(memory + other * 8)
-            let word = ModelRuntime.atomicLoad(memory + other * 8, .acquiring)
-            if let pointer = UnsafeMutablePointer<Waiter>(bitPattern: UInt(word)) { core.cancel(WaiterRef(pointer)) }
-            ModelRuntime.unlock(memory + other * 8)
         }
 
         /// Counted by itself; what runs here has entered, and has not left yet.
@@ -151,7 +133,7 @@
                 ModelRuntime.expect(total <= limit, "\(total) run, the limit is \(limit)")
             }
             // A step of the model: others see this one run.
-            _ = ModelRuntime.atomicFetchAdd(memory + 64, 1, .acquiringAndReleasing)
+            _ = ModelRuntime.atomicFetchAdd(memory, 1, .acquiringAndReleasing)
             running[index] -= 1
             core.leave(index)
         }

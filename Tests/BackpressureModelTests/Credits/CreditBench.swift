@@ -50,7 +50,7 @@
         private var keys: [CreditKey]
         private var counts = Array(repeating: 0, count: 16)
         private let words = UnsafeMutableRawPointer.allocate(byteCount: 16 * 8, alignment: 8)
-        private let waiterWords = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 8)
+        private let places = WaitPlaces()
         /// Credits that returns were accepted for, by thread; credits of the reports, by thread.
         private(set) var returned = Array(repeating: 0, count: 8)
         private let reported: Reports
@@ -74,14 +74,10 @@
                 onReclaim: { reported.all.append($0) })
             window.core.state.withLock { $0.alarm = Alarm(armedFor: .min) }
             for index in 0..<16 { words.storeBytes(of: 0, toByteOffset: index * 8, as: UInt64.self) }
-            for index in 0..<8 { waiterWords.storeBytes(of: 0, toByteOffset: index * 8, as: UInt64.self) }
             for (name, count) in leased.enumerated() { take(count, as: name, by: 7) }
         }
 
-        deinit {
-            words.deallocate()
-            waiterWords.deallocate()
-        }
+        deinit { words.deallocate() }
 
         func run(_ operation: CreditOp, by me: Int) {
             let core = window.core
@@ -103,8 +99,8 @@
             case .settleThrough(let name):
                 guard let key = key(name) else { return }
                 returned[me] += window.settle(through: CreditLease.ID(key: key))
-            case .cancel(let other): cancelWait(of: other)
-            case .await(let other): ModelRuntime.park(on: waiterWords + other * 8, while: { $0 == 0 })
+            case .cancel(let other): places.cancel(other, in: core)
+            case .await(let other): places.await(other)
             case .mustTake(let count, let name):
                 take(count, as: name, by: me)
                 ModelRuntime.expect(has("got \(name)"), "\(count) credits were there, and refused")
@@ -157,7 +153,7 @@
             var outcome = window.core.grantOrWait(
                 atLeast: count, atMost: count, lifetime: .max, timeout: deadline.map { .nanoseconds($0) })
             if case .registered(let waiter) = outcome {
-                sleep(waiter, me)
+                places.sleep(waiter, by: me)
                 outcome = window.core.outcome(of: waiter)
             }
             switch outcome {
@@ -172,34 +168,13 @@
         private func drain(by me: Int) {
             var outcome = window.core.drainOrWait(timeout: nil)
             if case .registered(let waiter) = outcome {
-                sleep(waiter, me)
+                places.sleep(waiter, by: me)
                 outcome = window.core.outcome(of: waiter)
             }
             if case .rejected(let reason) = outcome { return note("\(reason)", me) }
             // No grant is made after the drain began, so what is back stays back.
             if window.snapshot().out > 0 { drainedEarly = true }
             note("drained", me)
-        }
-
-        private func sleep(_ waiter: WaiterRef, _ me: Int) {
-            ModelRuntime.atomicStore(waiterWords + me * 8, UInt64(UInt(bitPattern: waiter.pointer)), .releasing)
-            if waiter.park(SleepingTask(bits: 1000 + UInt64(me))) {
-                ModelRuntime.park(on: waiter.cellAddress, while: { $0 != WaiterRef.resumed })
-            }
-            _ = waiter.isResumed
-            ModelRuntime.lock(waiterWords + me * 8)
-            ModelRuntime.atomicStore(waiterWords + me * 8, 0, .releasing)
-            ModelRuntime.unlock(waiterWords + me * 8)
-        }
-
-        private func cancelWait(of other: Int) {
-            // The runtime's own lock: a handler that runs keeps `withTaskCancellationHandler` from returning.
-            ModelRuntime.lock(waiterWords + other * 8)
-            let word = ModelRuntime.atomicLoad(waiterWords + other * 8, .acquiring)
-            if let pointer = UnsafeMutablePointer<Waiter>(bitPattern: UInt(word)) {
-                window.core.cancel(WaiterRef(pointer))
-            }
-            ModelRuntime.unlock(waiterWords + other * 8)
         }
 
         private func note(_ text: String, _ me: Int) { answers[me].append(text) }

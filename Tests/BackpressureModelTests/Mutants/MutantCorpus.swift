@@ -46,8 +46,6 @@
 
         static let entries: [Entry] = families.flatMap(\.entries)
 
-        static func family(of mutant: Mutant) -> Family? { families.first { $0.files.contains(mutant.file) } }
-
         // MARK: The families beside the channel
 
         /// Enough for the programs of these families, which are exhausted by their own tests.

@@ -53,15 +53,16 @@
     final class AdmissionBench: @unchecked Sendable {
         let core: AdmissionCore
         private let clock = ModelClock()
-        private let memory = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 8)
+        private let places = WaitPlaces()
+        private let memory = UnsafeMutableRawPointer.allocate(byteCount: 24, alignment: 8)
         /// Whether the limit never falls during the run, so that what runs can be compared with it.
         private let isComparable: Bool
 
         init(limit: Int, waiterLimit: Int, isLearning: Bool, isComparable: Bool) {
-            memory.initializeMemory(as: UInt8.self, repeating: 0, count: 128)
+            memory.initializeMemory(as: UInt8.self, repeating: 0, count: 24)
             self.isComparable = isComparable
             let algorithm: any ConcurrencyLimit =
-                isLearning ? PlainLimit(word: memory + 72, limit: limit) : FixedLimit(limit)
+                isLearning ? PlainLimit(word: memory + 8, limit: limit) : FixedLimit(limit)
             core = AdmissionCore(
                 algorithm, name: nil, shares: [AdmissionShare(share: 0, reserved: 0)], order: .fifo,
                 waiterLimit: waiterLimit, maximumWait: nil, codel: nil,
@@ -80,14 +81,14 @@
             case .tryUse:
                 if case .entered = core.enter(0, now: 10, deadline: .max, mayWait: false) { hold() }
             case .replace(let limit): core.replace(FixedLimit(limit))
-            case .cancel(let other): cancelWait(of: other)
-            case .await(let other): ModelRuntime.park(on: memory + other * 8, while: { $0 == 0 })
-            case .awaitEnter: ModelRuntime.park(on: memory + 120, while: { $0 == 0 })
+            case .cancel(let other): places.cancel(other, in: core)
+            case .await(let other): places.await(other)
+            case .awaitEnter: ModelRuntime.park(on: memory + 16, while: { $0 == 0 })
             case .enter:
                 guard case .entered = core.enter(0, now: 10, deadline: .max, mayWait: false) else {
                     ModelRuntime.fail("a place was there, and refused")
                 }
-                ModelRuntime.atomicStore(memory + 120, 1, .releasing)
+                ModelRuntime.atomicStore(memory + 16, 1, .releasing)
             case .leave: core.settle(0, began: 5, .success)
             case .mustRefuse:
                 if case .entered = core.enter(0, now: 10, deadline: .max, mayWait: false) {
@@ -111,14 +112,7 @@
             case .entered: break
             case .rejected: return false
             case .waits(let waiter):
-                ModelRuntime.atomicStore(memory + me * 8, UInt64(UInt(bitPattern: waiter.pointer)), .releasing)
-                if waiter.park(SleepingTask(bits: 1000 + UInt64(me))) {
-                    ModelRuntime.park(on: waiter.cellAddress, while: { $0 != WaiterRef.resumed })
-                }
-                _ = waiter.isResumed
-                ModelRuntime.lock(memory + me * 8)
-                ModelRuntime.atomicStore(memory + me * 8, 0, .releasing)
-                ModelRuntime.unlock(memory + me * 8)
+                places.sleep(waiter, by: me)
                 guard core.conclude(waiter) == nil else { return false }
             }
             hold()
@@ -127,21 +121,14 @@
 
         /// Counted by itself, against the limit that was in force at any time.
         private func hold() {
-            let before = ModelRuntime.atomicFetchAdd(memory + 64, 1, .acquiringAndReleasing)
+            let before = ModelRuntime.atomicFetchAdd(memory, 1, .acquiringAndReleasing)
             ModelRuntime.expect(before < 2, "\(before + 1) run at once")
             if isComparable {
                 let limit = core.state.withLock { $0.books.limit }
                 ModelRuntime.expect(before < UInt64(limit), "\(before + 1) run, the limit is \(limit)")
             }
-            _ = ModelRuntime.atomicFetchAdd(memory + 64, ~0, .acquiringAndReleasing)
+            _ = ModelRuntime.atomicFetchAdd(memory, ~0, .acquiringAndReleasing)
             core.settle(0, began: 5, .success)
-        }
-
-        private func cancelWait(of other: Int) {
-            ModelRuntime.lock(memory + other * 8)
-            let word = ModelRuntime.atomicLoad(memory + other * 8, .acquiring)
-            if let pointer = UnsafeMutablePointer<Waiter>(bitPattern: UInt(word)) { core.cancel(WaiterRef(pointer)) }
-            ModelRuntime.unlock(memory + other * 8)
         }
 
         func check() {

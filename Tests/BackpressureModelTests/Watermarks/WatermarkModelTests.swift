@@ -25,7 +25,7 @@
         let core: WatermarkCore<Int>
         private let clock = ModelClock()
         private let client: Client
-        private let waiterWords = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 8)
+        private let places = WaitPlaces()
         private(set) var polls: [[String]] = Array(repeating: [], count: 8)
 
         /// What a client that was told the edges believes.
@@ -57,15 +57,12 @@
                 totalRule: total.map { HysteresisRule(low: 0, high: $0, patience: 0, dwell: dwell) },
                 heartbeat: 10, timeSource: TimeSource(clock), onEdge: hasHook ? hook : nil)
             core.state.withLock { $0.alarm = Alarm(armedFor: .min) }
-            for index in 0..<8 { waiterWords.storeBytes(of: 0, toByteOffset: index * 8, as: UInt64.self) }
             core.withState { state, _ in
                 state.lastPoll = 0
                 state.assign(assigned)
                 if level > 0 { _ = state.add(level, to: 0) }
             }
         }
-
-        deinit { waiterWords.deallocate() }
 
         func run(_ operation: WatermarkOp, by me: Int) {
             switch operation {
@@ -76,7 +73,7 @@
             case .poll: poll(by: me)
             case .clock(let now): clock.set(now)
             case .timerRings: _ = core.timerRang(generation: .max)
-            case .cancel(let other): cancelWait(of: other)
+            case .cancel(let other): places.cancel(other, in: core)
             case .close: core.close()
             }
         }
@@ -90,7 +87,7 @@
                     return polls[me].append(poll.reason.rawValue)
                 case .finished: return polls[me].append("finished")
                 case .registered(let waiter):
-                    sleep(waiter, me)
+                    places.sleep(waiter, by: me)
                     switch core.verdict(of: waiter) {
                     case .cancelled: return polls[me].append("cancelled")
                     case .finished, .abandoned: return polls[me].append("finished")
@@ -98,25 +95,6 @@
                     }
                 }
             }
-        }
-
-        private func sleep(_ waiter: WaiterRef, _ me: Int) {
-            ModelRuntime.atomicStore(waiterWords + me * 8, UInt64(UInt(bitPattern: waiter.pointer)), .releasing)
-            if waiter.park(SleepingTask(bits: 1000 + UInt64(me))) {
-                ModelRuntime.park(on: waiter.cellAddress, while: { $0 != WaiterRef.resumed })
-            }
-            _ = waiter.isResumed
-            ModelRuntime.lock(waiterWords + me * 8)
-            ModelRuntime.atomicStore(waiterWords + me * 8, 0, .releasing)
-            ModelRuntime.unlock(waiterWords + me * 8)
-        }
-
-        private func cancelWait(of other: Int) {
-            // The runtime's own lock: a handler that runs keeps `withTaskCancellationHandler` from returning.
-            ModelRuntime.lock(waiterWords + other * 8)
-            let word = ModelRuntime.atomicLoad(waiterWords + other * 8, .acquiring)
-            if let pointer = UnsafeMutablePointer<Waiter>(bitPattern: UInt(word)) { core.cancel(WaiterRef(pointer)) }
-            ModelRuntime.unlock(waiterWords + other * 8)
         }
 
         func check(assigned: [Int], mayRepeat: Bool) {
