@@ -127,7 +127,12 @@ extension BoundedChannel where Element: ~Copyable {
             return element
         }
         nonisolated(unsafe) var slot: Element?
-        let (outcome, waiter) = poll(&slot, times: core.waitTimes(limit))
+        let times = core.waitTimes(limit)
+        var (outcome, waiter) = poll(&slot, times: times, defers: true)
+        if outcome == .wouldWait {
+            await Task.yield()
+            (outcome, waiter) = poll(&slot, times: times)
+        }
         if outcome == .doneYieldDue { await Task.yield() }
         guard let waiter else {
             if outcome == .timedOut { throw .rejected(.timedOut) }
@@ -155,13 +160,13 @@ extension BoundedChannel where Element: ~Copyable {
     /// Asks the core for an element, and puts it into `slot` if there was one.
     @inlinable
     func poll(
-        _ slot: inout Element?, times: WaitTimes?
+        _ slot: inout Element?, times: WaitTimes?, defers: Bool = false
     ) -> (outcome: ChannelOutcome, waiter: WaiterRef?) {
         withUnsafeTemporaryAllocation(
             byteCount: MemoryLayout<Element>.stride, alignment: MemoryLayout<Element>.alignment
         ) { buffer in
             guard let start = buffer.baseAddress else { preconditionFailure("no memory for an element") }
-            let result = core.receive(into: start, times: times)
+            let result = core.receive(into: start, times: times, defers: defers)
             if result.0 == .done || result.0 == .doneYieldDue {
                 slot = start.bindMemory(to: Element.self, capacity: 1).move()
             }

@@ -128,7 +128,12 @@ extension BoundedChannel where Element: ~Copyable {
             return .sent
         }
         var slot: Element? = consume element
-        let (outcome, waiter) = offer(&slot, times: core.isSuspending ? core.sendTimes(limit) : nil)
+        let times = core.isSuspending ? core.sendTimes(limit) : nil
+        var (outcome, waiter) = offer(&slot, times: times, defers: true)
+        if outcome == .wouldWait, times != nil {
+            await Task.yield()
+            (outcome, waiter) = offer(&slot, times: times)
+        }
         if outcome == .doneYieldDue { await Task.yield() }
         guard let waiter else { return answer(outcome, &slot, refusal: .full) }
         await core.wait(waiter, isSender: true, polling: false)
@@ -159,7 +164,7 @@ extension BoundedChannel where Element: ~Copyable {
     /// Shows the core the element in `slot`, and takes it out of there if the core took it over.
     @inlinable
     func offer(
-        _ slot: inout Element?, times: WaitTimes?
+        _ slot: inout Element?, times: WaitTimes?, defers: Bool = false
     ) -> (outcome: ChannelOutcome, waiter: WaiterRef?) {
         withUnsafeTemporaryAllocation(
             byteCount: MemoryLayout<Element>.stride, alignment: MemoryLayout<Element>.alignment
@@ -169,7 +174,7 @@ extension BoundedChannel where Element: ~Copyable {
             }
             let place = start.bindMemory(to: Element.self, capacity: 1)
             place.initialize(to: element)
-            let result = core.send(from: start, times: times)
+            let result = core.send(from: start, times: times, defers: defers)
             switch result.0 {
             case .done, .doneYieldDue, .registered, .registeredPending: break
             case .dropped: core.discard(start, .full)

@@ -9,9 +9,12 @@ extension ChannelCore {
     /// - Parameters:
     ///   - destination: Memory for the element; it holds one exactly when the outcome is done.
     ///   - times: Nil for an operation that does not wait.
-    /// - Returns: The outcome, and the waiter if one was registered.
+    ///   - defers: Whether the caller, if it would wait, first gives a sender that is on its way a turn.
+    /// - Returns: The outcome (`wouldWait` to a caller that defers: yield, then ask again without), and the waiter if one was registered.
     @usableFromInline
-    func receive(into destination: UnsafeMutableRawPointer, times: WaitTimes?) -> (ChannelOutcome, WaiterRef?) {
+    func receive(
+        into destination: UnsafeMutableRawPointer, times: WaitTimes?, defers: Bool = false
+    ) -> (ChannelOutcome, WaiterRef?) {
         withState { state, effects in
             let yieldDue = spendHeadBudget(&state)
             let done = yieldDue ? ChannelOutcome.doneYieldDue : .done
@@ -22,6 +25,10 @@ extension ChannelCore {
                 pump(&state, &effects, thorough: false)
                 settle(&state)
                 return (done, nil)
+            }
+            if defers, isPatient(times), decide(state.hasSenderSteward && isWorthAwaiting(state.senders, state)) {
+                settle(&state)
+                return (.wouldWait, nil)
             }
             pumpPastStewards(&state, &effects)
             if state.receivers.isEmpty, takeOut(&state, to: destination) {

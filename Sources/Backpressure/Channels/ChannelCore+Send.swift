@@ -10,10 +10,11 @@ extension ChannelCore {
     ///   - source: The element. It was moved away exactly when the outcome is done or registered.
     ///   - times: Nil for an operation that does not wait. The clock is read by the caller: a clock is code of a user.
     ///   - isCase: It is a case of a select: it would wait where the policy lets it, but another case may be chosen.
-    /// - Returns: The outcome, and the waiter if one was registered.
+    ///   - defers: Whether the caller, if it would wait, first gives a receiver that is on its way a turn.
+    /// - Returns: The outcome (`wouldWait` to a caller that defers: yield, then ask again without), and the waiter if one was registered.
     @usableFromInline
     func send(
-        from source: UnsafeMutableRawPointer, times: WaitTimes?, isCase: Bool = false
+        from source: UnsafeMutableRawPointer, times: WaitTimes?, isCase: Bool = false, defers: Bool = false
     ) -> (ChannelOutcome, WaiterRef?) {
         withState { state, effects in
             let yieldDue = spendTailBudget(&state)
@@ -27,6 +28,10 @@ extension ChannelCore {
             let mayWait = times != nil || isCase
             if decide(hasRoom(state, mayWait: mayWait)), mayPassSenders(state) {
                 return (take(&state, &effects, source, done), nil)
+            }
+            if defers, isPatient(times), decide(state.hasReceiverSteward && isWorthAwaiting(state.receivers, state)) {
+                settle(&state)
+                return (.wouldWait, nil)
             }
             pumpPastStewards(&state, &effects)
             if decide(state.senders.isEmpty && hasRoom(state, mayWait: mayWait)) {

@@ -109,12 +109,26 @@
                 return note(.sent(element), me)
             }
             var slot: Int? = element
-            let (outcome, waiter) = channel.offer(&slot, times: sendTimes)
+            let (outcome, waiter) = offer(&slot)
             if outcome == .doneYieldDue { yields.append(element) }
             guard let waiter else { return noteAnswer(channel.answer(outcome, &slot, refusal: .full), element, me) }
             waits.append(Wait(element: element, ordinal: waiter.pointer.pointee.ordinal))
             sleep(waiter, me)
             concludeSend(waiter, element, me)
+        }
+
+        /// Asks once more where the task would yield for a steward on its way.
+        private func offer(_ slot: inout Int?) -> (outcome: ChannelOutcome, waiter: WaiterRef?) {
+            let times = sendTimes
+            let first = channel.offer(&slot, times: times, defers: true)
+            guard first.outcome == .wouldWait, times != nil else { return first }
+            return channel.offer(&slot, times: times)
+        }
+
+        private func poll(_ slot: inout Int?) -> (outcome: ChannelOutcome, waiter: WaiterRef?) {
+            let times = WaitTimes(now: 0, deadline: deadline)
+            let first = channel.poll(&slot, times: times, defers: true)
+            return first.outcome == .wouldWait ? channel.poll(&slot, times: times) : first
         }
 
         /// What the task of a send does once it is awake.
@@ -131,7 +145,7 @@
         /// A send up to its sleep.
         func beginSend(_ element: Int, by me: Int) {
             var slot: Int? = element
-            let (outcome, waiter) = channel.offer(&slot, times: sendTimes)
+            let (outcome, waiter) = offer(&slot)
             if waiter == nil { noteAnswer(channel.answer(outcome, &slot, refusal: .full), element, me) }
             if let waiter { waits.append(Wait(element: element, ordinal: waiter.pointer.pointee.ordinal)) }
             begun[me].append(Begun(waiter: waiter, element: element))
@@ -140,7 +154,7 @@
         /// A receive up to its sleep.
         func beginReceive(by me: Int) {
             var slot: Int?
-            let (outcome, waiter) = channel.poll(&slot, times: WaitTimes(now: 0, deadline: deadline))
+            let (outcome, waiter) = poll(&slot)
             if let slot { note(.received(slot), me) } else if waiter == nil { note(.ended(nil), me) }
             if let waiter, outcome == .registeredPending { poll(waiter) }
             begun[me].append(Begun(waiter: waiter, element: nil))
@@ -184,7 +198,7 @@
                 return note(.received(take(slot, stamp)), me)
             }
             var slot: Int?
-            let (outcome, waiter) = channel.poll(&slot, times: WaitTimes(now: 0, deadline: deadline))
+            let (outcome, waiter) = poll(&slot)
             if outcome == .doneYieldDue, let slot { yields.append(slot) }
             guard let waiter else {
                 if let slot { return note(.received(slot), me) }

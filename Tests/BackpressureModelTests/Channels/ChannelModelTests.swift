@@ -22,6 +22,13 @@
             #expect(exploration.exhausted, "\(exploration)")
         }
 
+        @Test(arguments: ChannelModels.turns)
+        func aTurnForAStewardLosesNothing(_ program: ChannelModel) {
+            let exploration = Explorer.explore(program.model, Options(strategy: .preemptionBounded(2)))
+            print(exploration.description.prefix(400))
+            #expect(exploration.exhausted, "\(exploration)")
+        }
+
         @Test(.enabled(if: isDeep), arguments: ChannelModels.deep)
         func holdsInEveryScheduleOfTheDeepSet(_ program: ChannelModel) {
             let exploration = Explorer.explore(program.model)

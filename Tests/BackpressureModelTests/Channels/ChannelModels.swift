@@ -307,6 +307,17 @@
             passingReceivers(0, newcomers: 2), passingReceivers(1, newcomers: 2), passingReceivers(2, newcomers: 3),
         ]
 
+        /// A receiver, or a sender, that gives a steward a turn while the steward runs.
+        static let turns: [ChannelModel] = [
+            ChannelModel(
+                name: "full: send | send | receive x6, bypass 8", capacity: 4, fairness: .eventual(bypass: 8),
+                filled: 4,
+                threads: [[.send(0)], [.send(10)], Array(repeating: .receive, count: 6)]),
+            ChannelModel(
+                name: "receive | receive | send x6, bypass 8", capacity: 4, fairness: .eventual(bypass: 8),
+                threads: [[.receive], [.receive], [.send(20), .send(21), .send(22), .send(23), .send(24), .send(25)]]),
+        ]
+
         /// "Full" is exact: thread 1 has just made room itself.
         static let exact: [ChannelModel] = [
             ChannelModel(

@@ -107,6 +107,10 @@
             if decide(hasRoom(state, mayWait: mayWait)), mayPassSenders(state) {
                             return (take(&state, &effects, source, done), nil)
                         }
+                        if defers, isPatient(times), decide(state.hasReceiverSteward && isWorthAwaiting(state.receivers, state)) {
+                            settle(&state)
+                            return (.wouldWait, nil)
+                        }
                         pumpPastStewards(&state, &effects)
                         if decide(state.senders.isEmpty && hasRoom(state, mayWait: mayWait)) {
             """, .forceFalse, in: toFull),

@@ -81,6 +81,46 @@
                 answers: [.sent(0), .sent(10), .sent(20), .received(0), .received(10), .received(20)],
                 locked: 5, steps: 81))
 
+        /// A steward that will fill the ring by itself is given a turn: the receiver asks twice.
+        static let turnOfSender = script(
+            "two senders wait, a receiver gives the first a turn", capacity: 4, bypass: 8, filled: 4,
+            [
+                .beginSend(0), .beginSend(10), .tryReceive, .tryReceive, .tryReceive, .tryReceive, .tryReceive,
+                .receive,
+                .conclude(0), .conclude(1),
+            ],
+            Script(
+                answers: [
+                    .received(-1), .received(-2), .received(-3), .received(-4), .received(0), .received(10), .sent(0),
+                    .sent(10),
+                ], locked: 6, steps: 107))
+
+        /// Those who wait are many for the ring: they are served at once.
+        static let noTurnBeforeMany = script(
+            "three senders wait, a receiver serves them past the first", capacity: 4, bypass: 8, filled: 4,
+            [
+                .beginSend(0), .beginSend(10), .beginSend(20), .tryReceive, .tryReceive, .tryReceive, .tryReceive,
+                .tryReceive, .receive, .receive, .conclude(0), .conclude(1), .conclude(2),
+            ],
+            Script(
+                answers: [
+                    .received(-1), .received(-2), .received(-3), .received(-4), .received(0), .received(10),
+                    .received(20), .sent(0), .sent(10), .sent(20),
+                ], locked: 6, steps: 107))
+
+        /// The mirror image of the first.
+        static let turnOfReceiver = script(
+            "two receivers wait, a sender gives the first a turn", capacity: 4, bypass: 8,
+            [
+                .beginReceive, .beginReceive, .trySend(0), .trySend(10), .trySend(20), .trySend(30), .trySend(40),
+                .send(50), .conclude(0), .conclude(1), .tryReceive, .tryReceive, .tryReceive, .tryReceive,
+            ],
+            Script(
+                answers: [
+                    .sent(0), .sent(10), .sent(20), .sent(30), .sent(40), .sent(50), .received(0), .received(10),
+                    .received(20), .received(30), .received(40), .received(50),
+                ], locked: 6, steps: 127))
+
         // MARK: The cooperative budget
 
         /// The position at which a task is told to yield, and no other; neither look closes the gate.
@@ -141,8 +181,8 @@
                 ], locked: 5, steps: 77))
 
         static let all = [
-            receiversPassed, sendersPassed, sendersPassedUnderTheLock, servedInsteadOfSleeping, yieldOfBoth,
-            yieldOfSenders, yieldOfReceivers, below, paused,
+            receiversPassed, sendersPassed, sendersPassedUnderTheLock, servedInsteadOfSleeping, turnOfSender,
+            noTurnBeforeMany, turnOfReceiver, yieldOfBoth, yieldOfSenders, yieldOfReceivers, below, paused,
         ]
     }
 

@@ -57,6 +57,70 @@ struct ChannelOrderTests {
         #expect(bench.drain() == [40] && bench.holdsNobody && bench.isGateOpen)
     }
 
+    /// Two senders wait behind a full ring, the first is served and never runs, and the ring is emptied.
+    private func benchWithStuckSender(capacity: Int) -> ChannelBench {
+        let bench = ChannelBench(capacity: capacity, fairness: .eventual(bypass: 64))
+        for element in 0..<capacity { bench.send(element, .none) }
+        bench.send(100)
+        bench.send(101)
+        for element in Array(0..<capacity) + [100] {
+            #expect(bench.receive(.none, run: false).answer == .received(element))
+        }
+        #expect(bench.executor.readyCount == 1)
+        return bench
+    }
+
+    @Test("who would wait for a steward yields once, and a stuck one holds nobody up", arguments: [4, 9])
+    func receive_whenStewardIsStuck_yieldsOnceAndPassesIt(capacity: Int) {
+        let bench = benchWithStuckSender(capacity: capacity)
+        let receiver = bench.receive(run: false)
+        bench.executor.step(at: 1)
+        #expect(receiver.answer == nil && bench.snapshot.waitingReceivers == 0 && bench.executor.readyCount == 2)
+        // The yield, and the way back from it.
+        for _ in 0..<2 { bench.executor.step(at: 1) }
+        #expect(receiver.answer == .received(101))
+        bench.executor.run()
+        #expect(bench.holdsNobody && bench.isGateOpen)
+    }
+
+    @Test("a steward that runs meanwhile has served the next of its side, and brings its own")
+    func receive_whenStewardRuns_getsWhatItBrought() {
+        let bench = benchWithStuckSender(capacity: 4)
+        let receiver = bench.receive(run: false)
+        bench.executor.step(at: 1)
+        bench.executor.step(at: 0)
+        #expect(bench.send(102, .none, run: false).answer == .sent)
+        bench.executor.run()
+        #expect(receiver.answer == .received(101) && bench.drain() == [102])
+        #expect(bench.holdsNobody && bench.isGateOpen)
+    }
+
+    @Test("a timeout of zero does not yield to a steward, and few places do not")
+    func receive_whenItMayNotWaitOrManyWait_servesAtOnce() {
+        for (capacity, patience) in [(4, Patience.timeout(.zero)), (1, .forever), (3, .forever)] {
+            let bench = benchWithStuckSender(capacity: capacity)
+            let receiver = bench.receive(patience, run: false)
+            bench.executor.step(at: 1)
+            #expect(receiver.answer == .received(101), "capacity \(capacity), \(patience)")
+        }
+    }
+
+    @Test("a sender gives a receiver on its way a turn, and passes it if it is stuck")
+    func send_whenStewardIsStuck_yieldsOnceAndPassesIt() {
+        let bench = ChannelBench(capacity: 4, fairness: .eventual(bypass: 64))
+        let waiting = [bench.receive(), bench.receive()]
+        for element in 0..<5 { #expect(bench.send(element, .none, run: false).answer == .sent) }
+        let sender = bench.send(5, run: false)
+        #expect(bench.executor.readyCount == 2)
+        bench.executor.step(at: 1)
+        #expect(sender.answer == nil && bench.snapshot.waitingSenders == 0)
+        for _ in 0..<2 { bench.executor.step(at: 1) }
+        #expect(sender.answer == .sent)
+        bench.executor.run()
+        #expect(waiting.map(\.answer) == [.received(0), .received(1)] && bench.drain() == [2, 3, 4, 5])
+        #expect(bench.holdsNobody && bench.isGateOpen)
+    }
+
     @Test("order of waiters holds in any schedule of their tasks (5)", arguments: ChannelConfiguration.fairnesses)
     func sendsAndReceives_whenTasksRunInAnyOrder_elementsKeepRegistrationOrder(fairness: Fairness) {
         let size = LaneSize("channel.order.schedules \(fairness.bypass)", plain: 150, sanitizer: 30, deep: 20_000)
