@@ -135,7 +135,7 @@ enum BackpressureBench {
 
         var gates = try Gates.evaluate(results)
         if wantsInstructions {
-            let report = Instructions.report(progress: progress)
+            let report = await Instructions.report(progress: progress)
             Platform.write(report.text, to: 1)
             gates += report.gates
             endSuite(Instructions.name)

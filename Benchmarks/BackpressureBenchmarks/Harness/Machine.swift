@@ -68,6 +68,9 @@ struct HostShare: Sendable {
         return 100 * Double(now.stolen - before.stolen) / Double(now.all - before.all)
     }
 
+    /// Ticks that the host took since the machine was started; 0 where nobody tells.
+    static var stolenTicks: Int { ticks()?.stolen ?? 0 }
+
     /// The first line is `cpu` and ticks: user, nice, system, idle, iowait, irq, softirq, steal, and two that user holds.
     private static func ticks() -> (all: Int, stolen: Int)? {
         guard let line = Platform.text(ofFile: "/proc/stat")?.split(separator: "\n").first else { return nil }

@@ -12,7 +12,7 @@ enum Report {
         commit     \(Machine.commit ?? "unknown")
         rounds     \(settings.rounds) of \(settings.roundNanoseconds / 1_000_000) ms, contenders interleaved; \
         "x floor" = cost / cost of the floor; \
-        "rounds" 9/21: nine of 21 had the core to themselves, and made the figures
+        "rounds" 9/21: nine of 21 were undisturbed, and made the figures
 
 
         """

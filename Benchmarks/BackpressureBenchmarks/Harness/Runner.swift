@@ -6,9 +6,10 @@
 // ## Algorithm
 // Each contender is calibrated once (operations doubled until a run is long enough to extrapolate). Then rounds follow;
 // in each, every contender runs once, and the order rotates, so that a slow second of a shared machine falls on all of
-// them. Figures come from the rounds that no neighbour disturbed (`Neighbour`), or from all if there were too few. Then
-// one pass counts allocations, untimed. A row that was disturbed runs more rounds, up to twice as many, as long as the
-// run's `NoiseAllowance` lasts.
+// them. Figures come from the rounds that no neighbour disturbed (`Neighbour`) and from which the host took no processor
+// (`HostShare`), or, if there were too few, from those of the second kind alone, or from all. Then one pass counts
+// allocations, untimed. A row that was disturbed runs more rounds, up to twice as many, as long as the run's
+// `NoiseAllowance` lasts.
 //
 // ## Invariants
 // I1. A figure and its floor come from rounds of the same row, chosen by the same rule.
@@ -52,9 +53,12 @@ private struct Rounds {
     /// The slower of the probes before and after.
     var probes: [Int] = []
 
-    func undisturbed() -> [Double] {
-        zip(values, probes).filter { !Neighbour.disturbed($0.1) }.map(\.0)
+    /// Those in which nobody else used the core, of the `whole` ones: the rounds that the host left alone.
+    func undisturbed(_ whole: [Bool]) -> [Double] {
+        values.indices.filter { whole[$0] && !Neighbour.disturbed(probes[$0]) }.map { values[$0] }
     }
+
+    func complete(_ whole: [Bool]) -> [Double] { values.indices.filter { whole[$0] }.map { values[$0] } }
 }
 
 struct Runner: Sendable {
@@ -74,12 +78,14 @@ struct Runner: Sendable {
         // Noise is waited out for a while; a row that keeps a core busy is disturbed by design.
         let mostRounds = row.isBusy || row.maximumRounds < settings.rounds ? planned : planned * 2
         var rounds = [Rounds](repeating: Rounds(), count: row.contenders.count)
+        var whole: [Bool] = []
         var round = 0
         while round < planned
             || (round < mostRounds && allowance.isLeft
-                && rounds.contains { $0.undisturbed().count < settings.enough })
+                && rounds.contains { $0.undisturbed(whole).count < settings.enough })
         {
             let start = Platform.nanoseconds()
+            let stolen = HostShare.stolenTicks
             for position in row.contenders.indices {
                 let index = (position + round) % row.contenders.count
                 let before = Neighbour.probe()
@@ -87,6 +93,7 @@ struct Runner: Sendable {
                 rounds[index].values.append(row.unit.value(of: sample))
                 rounds[index].probes.append(max(before, Neighbour.probe()))
             }
+            whole.append(HostShare.stolenTicks == stolen)
             if round >= planned { allowance.spend(since: start) }
             round += 1
         }
@@ -98,8 +105,10 @@ struct Runner: Sendable {
             }
         }
         // All contenders by the same rule, or the rule would favour one of them.
-        let enough = !row.isBusy && rounds.allSatisfy { $0.undisturbed().count >= settings.enough }
-        let values = rounds.map { enough ? $0.undisturbed() : $0.values }
+        let isEnough = { (kept: [[Double]]) in kept.allSatisfy { $0.count >= settings.enough } }
+        var values = rounds.map { $0.undisturbed(whole) }
+        if row.isBusy || !isEnough(values) { values = rounds.map { $0.complete(whole) } }
+        if !isEnough(values) { values = rounds.map(\.values) }
         return results(of: row, values: values, rounds: round, allocations: allocations)
     }
 

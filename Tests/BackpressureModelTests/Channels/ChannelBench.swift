@@ -47,6 +47,8 @@
         private(set) var receivedWaiting: [Wait] = []
         /// Elements of sends and receives whose task was told to yield.
         private(set) var yields: [Int] = []
+        /// Operations whose task would have yielded for a steward on its way.
+        private(set) var turns = 0
         private var begun: [[Begun]] = Array(repeating: [], count: 8)
         private var sleeps = [UInt](repeating: 0, count: 8)
         private let lockedBefore: UInt64
@@ -122,13 +124,16 @@
             let times = sendTimes
             let first = channel.offer(&slot, times: times, defers: true)
             guard first.outcome == .wouldWait, times != nil else { return first }
+            turns += 1
             return channel.offer(&slot, times: times)
         }
 
         private func poll(_ slot: inout Int?) -> (outcome: ChannelOutcome, waiter: WaiterRef?) {
             let times = WaitTimes(now: 0, deadline: deadline)
             let first = channel.poll(&slot, times: times, defers: true)
-            return first.outcome == .wouldWait ? channel.poll(&slot, times: times) : first
+            guard first.outcome == .wouldWait else { return first }
+            turns += 1
+            return channel.poll(&slot, times: times)
         }
 
         /// What the task of a send does once it is awake.
@@ -520,6 +525,7 @@
             let locked = channel.core.state.withLock { $0.lockedOperations } - lockedBefore
             ModelRuntime.expect(notes[0] == script.answers, "answers \(notes[0]), not \(script.answers)")
             ModelRuntime.expect(yields == script.yields, "told to yield \(yields), not \(script.yields)")
+            ModelRuntime.expect(turns == script.turns, "\(turns) gave a steward a turn, not \(script.turns)")
             ModelRuntime.expect(locked <= script.locked, "\(locked) operations took the lock, not \(script.locked)")
         }
 

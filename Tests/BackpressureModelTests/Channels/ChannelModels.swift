@@ -50,6 +50,8 @@
         let locked: UInt64
         /// Elements with which a task is told to yield.
         var yields: [Int] = []
+        /// Operations that give a steward a turn before they pass it.
+        var turns = 0
         /// Steps of the scheduler: atomic operations, and the taking and giving back of locks.
         let steps: Int
     }

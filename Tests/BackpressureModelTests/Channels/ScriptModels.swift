@@ -93,7 +93,7 @@
                 answers: [
                     .received(-1), .received(-2), .received(-3), .received(-4), .received(0), .received(10), .sent(0),
                     .sent(10),
-                ], locked: 6, steps: 107))
+                ], locked: 6, turns: 1, steps: 107))
 
         /// Those who wait are many for the ring: they are served at once.
         static let noTurnBeforeMany = script(
@@ -119,7 +119,7 @@
                 answers: [
                     .sent(0), .sent(10), .sent(20), .sent(30), .sent(40), .sent(50), .received(0), .received(10),
                     .received(20), .received(30), .received(40), .received(50),
-                ], locked: 6, steps: 127))
+                ], locked: 6, turns: 1, steps: 127))
 
         // MARK: The cooperative budget
 
