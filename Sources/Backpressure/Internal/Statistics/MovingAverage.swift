@@ -5,7 +5,7 @@
 //
 // ## Invariants
 // I1  The value is finite, whatever was added: what is not finite is not added.
-// I2  After n values, n no more than the window, it is their mean; then each counts 2 / (window + 1).
+// I2  After n values, 2 n no more than the window + 1, it is their mean; then each counts 2 / (window + 1).
 
 /// The average of the last values or so.
 struct MovingAverage: Sendable {

@@ -9,11 +9,26 @@
 //
 // ## Algorithm
 // After so many windows (their number times a random 0.5 to 1, so that many servers do not do it at once) the limit is
-// halved for five windows. The first is not looked at, because its calls still met the longer queue; the average of
+// halved for up to nine windows. The first is not looked at, because its calls still met the longer queue; the mean of
 // the others is the baseline, upwards as well as downwards. If calls took much less time at half the limit, then the
 // limit is far above what can be served: the halved limit stays, and is probed next. So a limit that is ten times too
 // high comes down in a handful of probes. Envoy's gradient controller, which recalculates its minimum at low
 // concurrency, has the idea; it is not tied to a concurrency of 3 here, which would starve a large service.
+//
+// ## How long a measurement is
+// A baseline holds until the next probe, hundreds of windows later, so a chance reading costs a minute or more: where it
+// is a quarter too low, a limit that should stand at 22 stands at 17. And the probe that ends a descent runs at the least
+// limit of all, with the fewest calls: a window has four times the limit. Where times scatter as widely as those of a
+// lognormal distribution with sigma 1, whose deviation is 1.3 times the mean, four windows at a limit of 9 leave a
+// deviation of 11 % of the mean, and eight leave 8 %. So a measurement takes eight windows; it ends after four if calls
+// take about as long as they did before, of which there are windows enough: what is low is looked at twice.
+//
+// The same scatter is in the question whether half was enough. A limit that stands right, a few calls above what can be
+// served at once, brings calls to 0.7 of their time when it is halved; one that is twice that and more, to 0.5. Eight
+// windows on either side, and a bound between the two, keep one from being taken for the other.
+//
+// That is for a limit that stands close to what can be served, as Vegas' does (`thorough`). One that tolerates more queue
+// can do with less, and comes back sooner when everything has changed (`quick`): four windows, and 0.65.
 //
 // Between probes the baseline falls when calls take less than it for eight windows or so, on average. Were each window
 // to count by itself, whose average scatters, the baseline would sink to the luckiest of them, and the limit with it.
@@ -21,10 +36,10 @@
 // ## States
 // resting    -> draining   `countdown` windows passed
 // draining   -> measuring  one window passed
-// measuring  -> resting    four windows passed; or -> draining, at half of the halved limit
+// measuring  -> resting    four to eight windows passed; or -> draining, at half of the halved limit
 //
 // ## Cost
-// Half of the goodput for five windows out of `interval`, if the load is above capacity then.
+// At most half of the goodput for five to nine windows out of `interval`, if the load is above capacity then.
 
 /// When to turn the limit down, and what was learnt from it.
 struct BaselineProbe: Sendable {
@@ -34,24 +49,40 @@ struct BaselineProbe: Sendable {
         case measuring(Int)
     }
 
-    /// Windows that make a measurement.
-    private static let windows = 4
+    /// How long to measure, and what to make of it.
+    struct Care: Sendable, Equatable {
+        /// Windows that make a measurement.
+        let windows: Int
+        /// At half the limit, calls that take this part of the time or less show that half was enough.
+        let congested: Double
 
-    /// At half the limit, calls that take this part of the time or less show that half was enough.
-    private static let congested = 0.65
+        static let quick = Care(windows: 4, congested: 0.65)
+        static let thorough = Care(windows: 8, congested: 0.6)
+    }
 
+    /// So many windows are enough where calls take this part of the time before, or more.
+    private static let (leastWindows, alike) = (4, 0.9)
+
+    private let care: Care
     /// Nanoseconds; nil until the first sample.
     private(set) var baseline: Double?
-    private(set) var state = State.resting(firstInterval)
-    private var before = MovingAverage(window: 4)
-    private var recent = MovingAverage(window: 2 * windows)
-    private var measured = MovingAverage(window: windows)
+    private(set) var state: State
+    private var before: MovingAverage
+    private var recent = MovingAverage(window: 8)
+    /// The sum of the windows of this probe, as far as they have come.
+    private var measured = 0.0
     private var numbers: UInt64
 
-    /// The first probe comes early: nobody knows how far off the initial limit is.
-    private static let firstInterval = 8
+    /// The first probe comes early, after half as many windows or up to so many: nobody knows how far off the initial limit is.
+    private static let firstInterval = 12
 
-    init(seed: UInt64) { numbers = seed }
+    init(_ care: Care, seed: UInt64) {
+        self.care = care
+        before = MovingAverage(window: care.windows)
+        numbers = seed
+        state = .resting(2)
+        state = .resting(jittered(Self.firstInterval))
+    }
 
     var isActive: Bool {
         if case .resting = state { false } else { true }
@@ -96,19 +127,21 @@ struct BaselineProbe: Sendable {
             state = .draining
             return .probing
         case .draining:
-            measured = MovingAverage(window: Self.windows)
-            state = .measuring(Self.windows)
+            measured = 0
+            state = .measuring(care.windows)
             return .probing
         case .measuring(let left):
-            measured.add(sample)
-            if left > 1 {
+            measured += sample
+            let count = care.windows - left + 1
+            let mean = measured / Double(count)
+            guard left <= 1 || (count >= Self.leastWindows && mean >= before.value * Self.alike) else {
                 state = .measuring(left - 1)
                 return .probing
             }
-            baseline = measured.value
-            let isCongested = measured.value <= before.value * Self.congested
-            before.reset(to: measured.value)
-            recent.reset(to: measured.value)
+            baseline = mean
+            let isCongested = mean <= before.value * care.congested
+            before.reset(to: mean)
+            recent.reset(to: mean)
             state = .resting(isCongested ? 1 : jittered(interval))
             return isCongested ? .lowered : .restored
         }

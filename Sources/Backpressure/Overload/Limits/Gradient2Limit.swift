@@ -66,7 +66,7 @@ public struct Gradient2Limit: ConcurrencyLimit {
         self.probeInterval = probeInterval
         estimate = Double(initial)
         mark = estimate
-        probe = BaselineProbe(seed: seed)
+        probe = BaselineProbe(.quick, seed: seed)
     }
 
     /// How many calls may run at once.

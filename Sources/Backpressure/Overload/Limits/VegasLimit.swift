@@ -24,7 +24,7 @@
 /// It follows what calls take compared with what they take without a queue, so it reacts before anything times out. It
 /// keeps the shortest queue of the adaptive limits: right where latency counts most.
 ///
-/// - **Baseline**: for five windows now and then the limit is halved, to measure what calls take without a queue. So
+/// - **Baseline**: for five to nine windows now and then the limit is halved, to measure what calls take without a queue. So
 ///   neither lasting load nor a downstream that became slower for good misleads it for long.
 /// - **Source**: Brakmo and Peterson, 1995; the constants are those of Netflix's concurrency-limits.
 public struct VegasLimit: ConcurrencyLimit {
@@ -56,7 +56,7 @@ public struct VegasLimit: ConcurrencyLimit {
         self.probeMultiplier = probeMultiplier
         estimate = Double(initial)
         mark = estimate
-        probe = BaselineProbe(seed: seed)
+        probe = BaselineProbe(.thorough, seed: seed)
     }
 
     /// How many calls may run at once.
