@@ -77,10 +77,9 @@ enum LimitKind: String, CaseIterable, Sendable, CustomStringConvertible {
     }
 
     /// From 1, and from ten times too much, within 60 s: from there on 95 % of capacity, and no more than one time of
-    /// service in the queue.
+    /// service in the queue, with every seed.
     ///
-    /// One seed in a hundred may have less than 95 %: a baseline that was measured too low by chance holds until the next
-    /// probe, and then a minute is 94 % (``VegasLimit``, one of 200 seeds).
+    /// The best fixed limit has 98 % with the worst seed: so much is the chance of a minute.
     @Test(arguments: LimitKind.quick, [1, 160])
     func findsTheCapacity(_ kind: LimitKind, initial: Int) {
         let isShort = (kind, initial) == (.vegas, 160) || (kind, initial) == (.gradient2, 1)
@@ -101,7 +100,7 @@ enum LimitKind: String, CaseIterable, Sendable, CustomStringConvertible {
         print("\(kind) from \(initial), \(seeds.count) seeds: goodput \(goodput)")
         print("\(kind) from \(initial), \(seeds.count) seeds: delay \(delay)")
         print("\(kind) from \(initial), \(seeds.count) seeds: limit \(Spread(limits)), knee 16")
-        #expect(goodput.mean >= 0.95 && goodput.count(below: 0.95) <= seeds.count / 100 && goodput.least >= 0.93)
+        #expect(goodput.least >= 0.95)
         #expect(delay.greatest <= 1)
     }
 
