@@ -16,6 +16,10 @@
 // ## Invariants
 // I1  The first interval sheds nothing. An interval begins with the first delay after the last has ended.
 // I2  A clock that steps back begins the interval anew; a negative delay counts as none.
+// I3  A queue that was empty does not stand. Who sees it empty says so (`emptied`); in a queue of a user's own it shows in
+//     the delays: what waited for less time than has passed since the last one left came after that one, and met nobody.
+//     Otherwise a consumer that is a little late for every element would, with one element in an interval, pass for a
+//     standing queue, and lose all of them.
 
 /// When to shed from a queue: on a delay that stands, never on a burst.
 ///
@@ -38,6 +42,8 @@ public struct CoDel: Sendable {
 
     private let targetNanoseconds: Int64
     private var minimum: WindowedMinimum
+    /// When the last one left, where `emptied` is not told.
+    private var formerNow: Int64?
     /// Whether the last interval's least delay exceeded the target.
     public private(set) var isOverloaded = false
 
@@ -58,12 +64,18 @@ public struct CoDel: Sendable {
 
     /// Takes note of how long the next one waited, and says whether to shed it.
     ///
+    /// Ask for each that is taken out, in order. One that came after the last one had left met an empty queue, or one of
+    /// which all else was dropped: it is never shed, however late it is taken.
+    ///
     /// - Parameters:
     ///   - delay: How long it waited; what is negative counts as zero.
     ///   - now: The present instant, as the time since any fixed one.
     /// - Returns: Whether it is to be shed.
     public mutating func shouldShed(after delay: Duration, now: Duration) -> Bool {
-        shouldShed(after: delay.saturatingNanosecondsRoundedDown, now: now.saturatingNanosecondsRoundedDown)
+        let (delay, now) = (delay.saturatingNanosecondsRoundedDown, now.saturatingNanosecondsRoundedDown)
+        if let formerNow, max(delay, 0) < now.subtractingSaturating(formerNow) { emptied(now: now) }
+        formerNow = now
+        return shouldShed(after: delay, now: now)
     }
 
     mutating func shouldShed(after delay: Int64, now: Int64) -> Bool {

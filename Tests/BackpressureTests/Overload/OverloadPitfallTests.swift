@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // swift-backpressure
 
-// Bugs that other implementations of overload control had, each with the test that shows ours has not.
+// Bugs that other implementations of overload control had, each with the test that shows ours has not. Those of limits as
+// values are in LimitPitfallTests, those of time and of amounts given back in OverloadTimePitfallTests.
 //
 // | row | bug | test |
 // |---|---|---|
@@ -9,7 +10,7 @@
 // | concurrency-limits#139 | a threshold that is off by one | concurrencyLimits139_... |
 // | Envoy, adaptive concurrency | too many are admitted while the limit is computed | envoy_... , OverloadModelTests (learning) |
 // | tower tps_budget.rs:158, failsafe-go Budget | the budget is summed, then taken from | towerBudget158_... , OverloadModelTests |
-// | axum#2634, tower RateLimit | a limit for each clone | axum2634_... |
+// | axum#2634, tower RateLimit | a limit for each clone | axum2634_... (two) |
 // | vector#26457, linkerd2-proxy#751 | a permit held by what is idle, or until a response dies | vector26457_... |
 // | resilience4j#1432, #1090 | more half-open calls than permitted | resilience4j1432_... , OverloadModelTests (probes, quota of 2) |
 // | resilience4j#903, #935, #1389 | half-open for ever | resilience4j903_... , BreakerMachineTests.aRandomCourseIsNeverStuck |
@@ -21,13 +22,17 @@
 // | tower tps_budget.rs:136 | the window drifts | towerBudget136_... |
 // | tower tps_budget.rs:127-133 | one round of the loop for each slot that passed | towerBudget127_... |
 // | Gradient2 `_update` | drops are not looked at | gradient2_... , LimitMathsTests.dropsShrinkEveryLimit |
-// | limits that grow idle | growth that nothing used | LimitMathsTests.aLimitThatIsNotUsedDoesNotGrow |
-// | probes without jitter | all servers probe at once | probesOfManyServers_... |
-// | windows without a least length | a limit that follows the noise of a few calls | windows_... |
-// | baselines that only fall | a downstream that is slower for good starves | LimitMathsTests.theBaselineGoesUpAndDown |
-// | CoDel: first sample, mean, bursts | sheds what is no standing queue | codel_... , CoDelTests |
-// | reactor#2236, #3012, #3416, #994, #2839, #2892 | a batch by size or time that asks for too much, or gets stuck | reactor2236_... |
-// | golang/go#23145 | a time read before the lock rewinds | go23145_... |
+// | limits that grow idle | growth that nothing used | appLimited_... , LimitMathsTests.aLimitThatIsNotUsedDoesNotGrow |
+// | probes without jitter | all servers probe at once | firstProbes_... , probesOfManyServers_... |
+// | windows without a least length | a limit that follows the noise of a few calls | windows_... , baselineOfAFewCalls_... |
+// | baselines that only fall | a downstream that is slower for good starves | baselineGoesUp_... , LimitMathsTests |
+// | CoDel: first sample, mean, bursts | sheds what is no standing queue | codel_... (three), CoDelTests |
+// | reactor#2236, #3012, #3416, #994, #2839, #2892 | a batch by size or time that asks for too much, or gets stuck | reactor2236_... , FlowJoinTests (arrays, linger) |
+// | golang/go#23145 | a time read before the lock rewinds | go23145_... (three), callsOfNoLength_... |
+// | golang/go#56924, #69419, #65508 | what is given back is too much | go56924_cancelledRetry_... ; for tokens LimiterPitfallTests |
+// | bucket4j#417 | an end without a beginning mints | bucket4j417_... |
+// | resilience4j#824, polaris#3433 | fractions dropped | resilience4j824_... |
+// | a timer for each waiter | thousands of tasks asleep | oneTimer_... |
 // | bucket4j#51 | overflow after a long idle time | bucket4j51_... |
 // | `.now + .max` | a deadline that overflows | deadlineBeyondTheEnd_... |
 // | AlexanderNey `Date` | wall clock | no type of this library takes a date but `Rejection.response`, whose `now` is an argument |

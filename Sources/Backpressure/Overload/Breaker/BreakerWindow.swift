@@ -55,6 +55,13 @@ struct BreakerWindow: Sendable {
         }
     }
 
+    /// The calls of the window at `now`: without those that time has passed over since the last change.
+    func tally(at now: Int64) -> BreakerTally {
+        guard case .time(var counts) = storage else { return tally }
+        counts.advance(to: now)
+        return counts.total
+    }
+
     mutating func add(_ call: BreakerTally, at now: Int64) {
         switch storage {
         case .calls(var ring, var next, var tally):

@@ -217,10 +217,13 @@ public final class CircuitBreaker: Sendable {
 
     /// The readings of this instant.
     ///
+    /// A window of time has moved on with the clock, also when nobody called.
+    ///
     /// - Returns: State and window, of one instant.
     public func snapshot() -> BreakerSnapshot {
-        machine.withLock { machine in
-            let tally = machine.window.tally
+        let now = timeSource.now()
+        return machine.withLock { machine in
+            let tally = machine.window.tally(at: now)
             return BreakerSnapshot(
                 name: name, state: machine.state, generation: machine.generation, calls: tally.calls,
                 failures: tally.failures, slowCalls: tally.slow, rejections: machine.rejections)

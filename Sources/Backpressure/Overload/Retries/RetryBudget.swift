@@ -119,12 +119,12 @@ public final class RetryBudget: Sendable {
         precondition(concurrentShare.map { $0 >= 0 && $0 <= 1 } ?? true, "a share that does not lie between 0 and 1")
         precondition((0...1_000_000).contains(concurrentMinimum), "a minimum of \(concurrentMinimum) retries at once")
         timeSource = TimeSource(clock)
-        permille = Int(ratio * 1_000)
+        permille = Self.thousandths(ratio)
         let nanoseconds = window.saturatingNanoseconds
         floor = Int(Int64(minimumPerSecond) * (nanoseconds / 1_000_000))
-        concurrentPermille = concurrentShare.map { Int($0 * 1_000) }
+        concurrentPermille = concurrentShare.map(Self.thousandths)
         concurrentLeast = concurrentMinimum
-        self.tokens = tokens.map { ($0.maximum * 1_000, Int($0.ratio * 1_000)) }
+        self.tokens = tokens.map { ($0.maximum * 1_000, Self.thousandths($0.ratio)) }
         // A slot of the retries is rounded up, one of the requests down.
         let slot = (nanoseconds + Int64(Self.slots) - 1) / Int64(Self.slots)
         state = LockedState(
@@ -133,6 +133,11 @@ public final class RetryBudget: Sendable {
                 retries: RollingCounts(window: slot * Int64(Self.slots + 1), buckets: Self.slots + 1),
                 tokens: (tokens?.maximum ?? 0) * 1_000))
     }
+
+    /// A ratio in whole thousandths, rounded down.
+    ///
+    /// The product of 1.001 and 1000 is the last number before 1001: of what was meant as a thousandth none is dropped.
+    private static func thousandths(_ ratio: Double) -> Int { Int((ratio * 1_000).nextUp) }
 
     /// A request begins: its first try, not a retry.
     ///
@@ -152,7 +157,8 @@ public final class RetryBudget: Sendable {
 
     /// Takes one retry out of the budget, if there is one.
     ///
-    /// A retry that was allowed needs an ``endRetry()``.
+    /// A retry that was allowed needs an ``endRetry()``. It counts from now on, also if it is given up before it begins:
+    /// nothing is put back, so nothing can be put back twice.
     ///
     /// - Returns: Whether to retry.
     public func tryBeginRetry() -> Bool {
