@@ -79,9 +79,9 @@ struct BaselineProbe: Sendable {
     init(_ care: Care, seed: UInt64) {
         self.care = care
         before = MovingAverage(window: care.windows)
-        numbers = seed
-        state = .resting(2)
-        state = .resting(jittered(Self.firstInterval))
+        var numbers = seed
+        state = .resting(Self.jittered(Self.firstInterval, &numbers))
+        self.numbers = numbers
     }
 
     var isActive: Bool {
@@ -142,7 +142,7 @@ struct BaselineProbe: Sendable {
             let isCongested = mean <= before.value * care.congested
             before.reset(to: mean)
             recent.reset(to: mean)
-            state = .resting(isCongested ? 1 : jittered(interval))
+            state = .resting(isCongested ? 1 : Self.jittered(interval, &numbers))
             return isCongested ? .lowered : .restored
         }
     }
@@ -153,7 +153,7 @@ struct BaselineProbe: Sendable {
     }
 
     /// So many windows, times a random 0.5 to 1.
-    private mutating func jittered(_ interval: Int) -> Int {
+    private static func jittered(_ interval: Int, _ numbers: inout UInt64) -> Int {
         let part = 0.5 + 0.5 * Double(nextRandom(&numbers) >> 11) / Double(UInt64(1) << 53)
         return max(2, Int(Double(min(interval, 1 << 20)) * part))
     }
