@@ -23,7 +23,7 @@
 // | tower tps_budget.rs:127-133 | one round of the loop for each slot that passed | towerBudget127_... |
 // | Gradient2 `_update` | drops are not looked at | gradient2_... , LimitMathsTests.dropsShrinkEveryLimit |
 // | limits that grow idle | growth that nothing used | appLimited_... , LimitMathsTests.aLimitThatIsNotUsedDoesNotGrow |
-// | probes without jitter | all servers probe at once | firstProbes_... , probesOfManyServers_... |
+// | probes without jitter | all servers probe at once | firstProbes_... (Vegas), probesOfManyServers_... |
 // | windows without a least length | a limit that follows the noise of a few calls | windows_... , baselineOfAFewCalls_... |
 // | baselines that only fall | a downstream that is slower for good starves | baselineGoesUp_... , LimitMathsTests |
 // | CoDel: first sample, mean, bursts | sheds what is no standing queue | codel_... (three), CoDelTests |

@@ -28,7 +28,8 @@
 // windows on either side, and a bound between the two, keep one from being taken for the other.
 //
 // That is for a limit that stands close to what can be served, as Vegas' does (`thorough`). One that tolerates more queue
-// can do with less, and comes back sooner when everything has changed (`quick`): four windows, and 0.65.
+// can do with less, and comes back sooner when everything has changed (`quick`): four windows, of which the later count
+// for more, and 0.65.
 //
 // Between probes the baseline falls when calls take less than it for eight windows or so, on average. Were each window
 // to count by itself, whose average scatters, the baseline would sink to the luckiest of them, and the limit with it.
@@ -56,8 +57,13 @@ struct BaselineProbe: Sendable {
         /// At half the limit, calls that take this part of the time or less show that half was enough.
         let congested: Double
 
-        static let quick = Care(windows: 4, congested: 0.65)
-        static let thorough = Care(windows: 8, congested: 0.6)
+        /// How many windows the measurement averages over; all of them count alike if it is twice as many as there are.
+        let memory: Int
+        /// Whether the first interval is drawn, as the others are.
+        let isFirstDrawn: Bool
+
+        static let quick = Care(windows: 4, congested: 0.65, memory: 4, isFirstDrawn: false)
+        static let thorough = Care(windows: 8, congested: 0.6, memory: 16, isFirstDrawn: true)
     }
 
     /// So many windows are enough where calls take this part of the time before, or more.
@@ -69,18 +75,20 @@ struct BaselineProbe: Sendable {
     private(set) var state: State
     private var before: MovingAverage
     private var recent = MovingAverage(window: 8)
-    /// The sum of the windows of this probe, as far as they have come.
-    private var measured = 0.0
+    private var measured: MovingAverage
     private var numbers: UInt64
 
-    /// The first probe comes early, after half as many windows or up to so many: nobody knows how far off the initial limit is.
-    private static let firstInterval = 12
+    /// The first probe comes early: nobody knows how far off the initial limit is.
+    private static let firstInterval = 8
 
     init(_ care: Care, seed: UInt64) {
         self.care = care
         before = MovingAverage(window: care.windows)
+        measured = MovingAverage(window: care.memory)
         var numbers = seed
-        state = .resting(Self.jittered(Self.firstInterval, &numbers))
+        // Drawn, it is 6 to 12.
+        let drawn = Self.firstInterval * 3 / 2
+        state = .resting(care.isFirstDrawn ? Self.jittered(drawn, &numbers) : Self.firstInterval)
         self.numbers = numbers
     }
 
@@ -127,13 +135,12 @@ struct BaselineProbe: Sendable {
             state = .draining
             return .probing
         case .draining:
-            measured = 0
+            measured = MovingAverage(window: care.memory)
             state = .measuring(care.windows)
             return .probing
         case .measuring(let left):
-            measured += sample
+            let mean = measured.add(sample)
             let count = care.windows - left + 1
-            let mean = measured / Double(count)
             guard left <= 1 || (count >= Self.leastWindows && mean >= before.value * Self.alike) else {
                 state = .measuring(left - 1)
                 return .probing
