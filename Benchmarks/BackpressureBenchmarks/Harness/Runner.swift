@@ -58,6 +58,7 @@ private struct Rounds {
         values.indices.filter { whole[$0] && !Neighbour.disturbed(probes[$0]) }.map { values[$0] }
     }
 
+    /// The `whole` ones, whoever else used the core.
     func complete(_ whole: [Bool]) -> [Double] { values.indices.filter { whole[$0] }.map { values[$0] } }
 }
 

@@ -6,8 +6,9 @@
 //
 // A copy of this executable is started under callgrind twice per contender, with different numbers of pairs: the difference is
 // free of start-up, but for some ten thousand instructions that no two start-ups share; so the pairs are many, and the more
-// the shorter they are. The two run side by side: what is counted does not depend on time. A copy, because callgrind gives up on debug information it cannot read, and the copy has none: an
-// executable runs without its section headers, and only they lead there.
+// the shorter they are. The two run side by side: what is counted does not depend on time. A copy, because callgrind
+// gives up on debug information it cannot read, and the copy has none: an executable runs without its section headers, and
+// only they lead there.
 
 enum Instructions {
     static let name = "instructions"
